@@ -71,6 +71,30 @@ def first_criterion(document: SnapshotDocument) -> str:
     return next(iter(compared or [each["criterion"] for each in criteria]), DEFAULT_CRITERION)
 
 
+class _QueueLocks:
+    """A lock for each queue, as long as somebody has it or waits for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._locks: dict[str, tuple[threading.Lock, int]] = {}
+        """The lock of a queue, and how many have it or wait for it."""
+
+    @contextmanager
+    def of(self, queue: str) -> Iterator[None]:
+        """Hold the lock of a queue."""
+        with self._lock:
+            lock, users = self._locks.get(queue) or (threading.Lock(), 0)
+            self._locks[queue] = lock, users + 1
+        try:
+            with lock:
+                yield
+        finally:
+            with self._lock:
+                _, users = self._locks.pop(queue)
+                if users > 1:
+                    self._locks[queue] = lock, users - 1
+
+
 class DocumentError(EvalAlignmentError):
     """The document of a queue cannot be computed from what the store has of it. Other queues are not concerned."""
 
@@ -94,7 +118,9 @@ class Documents:
         self._documents: LRUCache[tuple[str, Window], _Built] = LRUCache(_DOCUMENTS)
         self._of_judges: LRUCache[tuple[str, Window, str | None], _Built] = LRUCache(_JUDGES)
         self._counts: LRUCache[str, _QueueCounts] = LRUCache(_QUEUES)
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        """Nothing is read or built while it is held."""
+        self._queues = _QueueLocks()
         self._failed: dict[str, tuple[int, str]] = {}
         """Revision and reason of each queue whose document could not be computed."""
 
@@ -123,16 +149,19 @@ class Documents:
         if state.as_of is None:
             return None
         today, stamp = self._today(), _stamp(entry, state)
-        # Many clients ask together when a queue changed: one of them builds the document, the others wait for it.
-        with self._lock:
-            cached = self._documents.get((entry.queue, window))
+        # Many clients ask together when a queue changed: one of them builds the document, the others wait for it. Those
+        # that ask for other queues do not.
+        with self._queues.of(entry.queue):
+            with self._lock:
+                cached = self._documents.get((entry.queue, window))
             if cached is not None and cached[:2] == (entry.revision, today):
                 # The queue has not changed since, so its counts are also those of the newer positions.
                 return _restamped(cached[2], stamp)
             with self._explained(entry):
                 counts = self._count(connection, entry, window_start(window, today))
                 built = counts.document(window, stamp, self.rules)
-            self._documents[entry.queue, window] = (entry.revision, today, built)
+            with self._lock:
+                self._documents[entry.queue, window] = (entry.revision, today, built)
         return built
 
     def build_of_judge(
@@ -176,28 +205,33 @@ class Documents:
             yield
         except _IMPOSSIBLE as error:
             why = f"the numbers of queue {entry.queue!r} cannot be computed: {type(error).__name__}: {error}"
-            if self._failed.get(entry.queue) != (entry.revision, why):
+            with self._lock:
+                known = self._failed.get(entry.queue)
+                self._failed[entry.queue] = entry.revision, why
+            if known != (entry.revision, why):
                 log.exception("%s. Other queues are served. Restart a worker: it checks its tallies", why)
-            self._failed[entry.queue] = entry.revision, why
             raise DocumentError(why) from error
-        self._failed.pop(entry.queue, None)
+        with self._lock:
+            self._failed.pop(entry.queue, None)
 
     def counts(self, connection: sqlite3.Connection, entry: QueueEntry, start: str) -> QueueState:
         """The counts of a queue since a UTC day (ISO text, empty for all days), in the state that a connection sees.
 
         The counts since the start of every window are read with them, so a queue that changed is read once.
         """
-        with self._lock, self._explained(entry):
+        with self._queues.of(entry.queue), self._explained(entry):
             return self._count(connection, entry, start).states[start]
 
     def _count(self, connection: sqlite3.Connection, entry: QueueEntry, start: str) -> _QueueCounts:
         today = self._today()
-        counts = self._counts.get(entry.queue)
+        with self._lock:
+            counts = self._counts.get(entry.queue)
         if counts is None or (counts.revision, counts.day) != (entry.revision, today) or start not in counts.states:
             starts = sorted({start, *(window_start(window, today) for window in Window)})
             states = queue_states(connection, entry.queue, starts, self.rules)
             counts = _QueueCounts(entry.revision, today, dict(zip(starts, states, strict=True)))
-            self._counts[entry.queue] = counts
+            with self._lock:
+                self._counts[entry.queue] = counts
         return counts
 
 

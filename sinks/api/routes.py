@@ -37,6 +37,7 @@ from sinks.queries.item_trace import trace_item
 from sinks.queries.queues import QueueEntry, read_state, source_positions
 from sinks.queries.scope import Scope
 from sinks.queries.waiting import waiting_evaluations
+from sinks.queue_index import divided
 
 _HISTORY_LIMIT: Final = 50
 
@@ -173,10 +174,10 @@ class _Api:
     def _list(self, connection: sqlite3.Connection, after: int, limit: int, empty: bool) -> QueueList:
         documents, state = self._services.documents, read_state(connection)
         named = documents.index.queues(connection)
-        listed = [totals.entry for totals in named if totals.standing or empty]
-        entries = [entry for entry in listed if entry.place > after][: limit + 1]
+        listed = [totals for totals in named if totals.standing or empty]
+        pages = divided([totals for totals in listed if totals.entry.place > after], limit)
         queues, failed = [], []
-        for entry in entries[:limit]:
+        for entry in (totals.entry for totals in pages[0]):
             document = documents.build_if_possible(connection, entry, state, Window.ALL)
             if document is None:
                 failed.append(entry.queue)
@@ -201,7 +202,7 @@ class _Api:
             # Before the first checkpoint no queue has a document.
             failed=[] if state.as_of is None else failed,
             waiting=waiting_evaluations(connection),
-            next=str(entries[limit - 1].place) if len(entries) > limit else None,
+            next=str(pages[0][-1].entry.place) if len(pages) > 1 else None,
         )
 
     def _queue_url(self, queue: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from aggregator.days import Window
 from aggregator.snapshot.schema import CriterionDocument, JudgeDocument, MetricDocument, NewestJudgeDocument
 from aggregator.statistics.gate import Gate
+from sinks import budgets
 from sinks.api.services import Services
 from sinks.page.deep_dive import LIGHT, AnswerCache, CachedQueries
 from sinks.page.findings import NEW_VERSION_WORSE, PEOPLE_DISAGREE, finding_key, worse_versions
@@ -46,6 +47,14 @@ class FirstLook:
     """How often it agrees with people, and they with each other; empty where `text` is about that."""
     href: str
     """Address of the card about it on the page of the queue."""
+
+
+class FirstLooks(NamedTuple):
+    """What to look at first."""
+
+    entries: list[FirstLook]
+    left_out: list[str]
+    """Queues that may have more, and are not looked into because they have too many metrics."""
 
 
 class _FarMetric(NamedTuple):
@@ -93,11 +102,13 @@ def first_look(
     connection: sqlite3.Connection,
     state: StoreState,
     queues: Iterable[QueueTotals],
-) -> list[FirstLook]:
+) -> FirstLooks:
     """The metrics of these queues to look at first, in the state of a connection: of each criterion at most one whose
     newest version is worse than the one before, and one that is far from people; none where people disagree.
     """
-    suspicious = nlargest(_QUEUES, (queue for queue in queues if queue.apart > 0), key=lambda queue: queue.apart)
+    suspicious, left_out = _affordable(
+        nlargest(_QUEUES, (queue for queue in queues if queue.apart > 0), key=lambda queue: queue.apart)
+    )
     criteria = [
         (totals, criterion) for totals in suspicious for criterion in _criteria(services, connection, state, totals)
     ]
@@ -117,7 +128,21 @@ def first_look(
             break
         entry = _entry(services, cache, connection, found)
         entries.setdefault(entry.href, entry)
-    return list(entries.values())
+    return FirstLooks(list(entries.values()), left_out)
+
+
+def _affordable(queues: Iterable[QueueTotals]) -> tuple[list[QueueTotals], list[str]]:
+    """The queues that have `budgets.LOOKED_PAIRS` together, the first ones first, and the names of the others."""
+    affordable: list[QueueTotals] = []
+    left_out: list[str] = []
+    left = budgets.LOOKED_PAIRS
+    for totals in queues:
+        if len(totals.pairs) <= left:
+            affordable.append(totals)
+            left -= len(totals.pairs)
+        else:
+            left_out.append(totals.entry.queue)
+    return affordable, left_out
 
 
 def _criteria(

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any, Final
 
 from aggregator.days import Window
@@ -16,7 +15,7 @@ from sinks.page.charts import SPARK_DAYS, Spark, spark
 from sinks.page.deep_dive import AnswerCache
 from sinks.page.empty_state import waiting_in_words
 from sinks.page.figures import Scale, anchor, defined, pooled, queue_tone
-from sinks.page.first_look import FirstLook, first_look
+from sinks.page.first_look import FirstLooks, first_look
 from sinks.page.formats import age
 from sinks.page.hints import queue_hints
 from sinks.page.layout import Shell, shell
@@ -24,7 +23,7 @@ from sinks.page.urls import Value, address, queue_path
 from sinks.queries.days import day_cells, published_cells, weekly_alignment
 from sinks.queries.queues import last_annotated_at
 from sinks.queries.scope import Scope
-from sinks.queue_index import QueueSort, sort_queues
+from sinks.queue_index import QueueSort, divided, sort_queues
 
 PAGE: Final = 50
 """Most queues on a page."""
@@ -84,7 +83,7 @@ class IndexPage:
     """Queues whose numbers cannot be computed, in the order in which they were first seen."""
     hints: list[str]
     """Hints at queues whose names look alike."""
-    first_look: list[FirstLook]
+    first_look: FirstLooks
     """What to look at first, of all queues; only on the first page of the list without a search."""
     waiting: str
     """What waits for an annotation, in words; empty when nothing does."""
@@ -134,18 +133,19 @@ def index_page(
 ) -> IndexPage:
     """The start page in the state that a connection sees."""
     query, sort = request.query, request.sort
+    queues = services.documents.index.queues(connection)
+    # Now its navigation has all of them too.
     surrounding, state = shell(services, connection)
     part = query.casefold()
-    matching = [
-        totals for totals in services.documents.index.queues(connection) if part in totals.entry.queue.casefold()
-    ]
+    matching = [totals for totals in queues if part in totals.entry.queue.casefold()]
     listed = [totals for totals in matching if totals.standing or request.empty]
+    pages = divided(sort_queues(listed, sort), PAGE)
     # After the last page comes the last page: the list may have become shorter since the link was made.
-    page = min(request.page, max(1, ceil(len(listed) / PAGE)))
-    first = (page - 1) * PAGE
+    page = min(request.page, len(pages))
+    first = sum(map(len, pages[: page - 1]))
     documents = [
         document
-        for totals in sort_queues(listed, sort)[first : first + PAGE]
+        for totals in pages[page - 1]
         if (document := services.documents.build_if_possible(connection, totals.entry, state, Window.ALL)) is not None
     ]
     rows = [_row(services, cache, connection, document) for document in documents]
@@ -165,14 +165,14 @@ def index_page(
         left_out=len(matching) - len(listed),
         with_empty=request.href(empty="1"),
         failed=[totals.entry.queue for totals in listed if totals.entry.queue in failed],
-        first_look=[]
+        first_look=FirstLooks([], [])
         if part or page > 1
         else first_look(services, cache, connection, state, (totals for totals in listed if totals.standing)),
         hints=queue_hints(alike_queues(cache, connection)),
         waiting=waiting_in_words(connection),
         request=request,
         earlier=request.href(page=page - 1) if page > 1 else None,
-        later=request.href(page=page + 1) if first + PAGE < len(listed) else None,
+        later=request.href(page=page + 1) if page < len(pages) else None,
     )
 
 

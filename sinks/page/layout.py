@@ -62,7 +62,7 @@ class Shell:
 def shell(services: Services, connection: sqlite3.Connection, current: str | None = None) -> tuple[Shell, StoreState]:
     """The layout in the state that a connection sees; `current` is the queue of the page."""
     state = read_state(connection)
-    queues = services.documents.index.queues(connection)
+    queues = services.documents.index.at_hand(connection)
     standing = sort_queues([totals for totals in queues if totals.standing])
     shown = standing[:RAIL]
     # The queue of the page is always in the navigation.
@@ -76,6 +76,8 @@ def shell(services: Services, connection: sqlite3.Connection, current: str | Non
         )
         for totals in shown
     ]
+    if current is not None and not any(each.current for each in listed):
+        listed.append(Listed(current, queue_path(current), None, True))
     readiness = services.readiness(state)
     return (
         Shell(

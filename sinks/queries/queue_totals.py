@@ -70,6 +70,13 @@ def queue_revisions(connection: sqlite3.Connection) -> list[tuple[str, int]]:
     return connection.execute("SELECT queue, revision FROM queues ORDER BY id").fetchall()
 
 
+def count_tallies(connection: sqlite3.Connection, queue: str, most: int) -> int:
+    """Number of cells tallies of a queue; `most` + 1 if there are more than `most`."""
+    sql = "SELECT count(*) FROM (SELECT 1 FROM tallies WHERE queue = ? AND kind = 'cells' LIMIT ?)"
+    (tallies,) = connection.execute(sql, (queue, most + 1)).fetchone()
+    return int(tallies)
+
+
 def queue_totals(
     connection: sqlite3.Connection, queues: Iterable[str], rules: CountingRules, *, tallies: bool = True
 ) -> dict[str, QueueTotals]:

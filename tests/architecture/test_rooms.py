@@ -72,7 +72,7 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.queries": {"aggregator", "sinks.budgets", "streams.runtime"},
     "sinks.store": {*_VIEW, "sinks.queries", "streams.events", "streams.kafka", "streams.ledger"},
     "sinks.rejections": {"streams.events"},
-    "sinks.queue_index": {"aggregator", "sinks.queries"},
+    "sinks.queue_index": {"aggregator", "sinks.budgets", "sinks.queries"},
     "sinks.documents": {*_READ, "sinks.queue_index"},
     "sinks.series_cap": set(),
     "sinks.request_pool": set(),

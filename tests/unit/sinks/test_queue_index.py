@@ -1,14 +1,20 @@
 """Totals of all queues are those of the documents, also after changes, and for readers of an older state."""
 
+import sqlite3
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.recount import Recount
 from aggregator.snapshot.inputs import CountingRules
+from sinks import budgets
 from sinks.queries import queue_totals
 from sinks.queries.queue_totals import QueueTotals
 from sinks.queue_index import QueueIndex, QueueSort, sort_queues
@@ -107,3 +113,47 @@ def test_every_order_has_all_queues(store: Store) -> None:
         QueueSort.ALIGNMENT: ["A", "b", "c", "waits"],
         QueueSort.NAME: ["A", "b", "c", "waits"],
     }
+
+
+def at_hand(store: Store, index: QueueIndex) -> dict[str, int]:
+    with store.read() as connection:
+        return {totals.entry.queue: totals.comparisons for totals in index.at_hand(connection)}
+
+
+def test_what_is_at_hand_leaves_out_a_queue_of_too_many_tallies_until_somebody_has_read_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "NAVIGATION_TALLIES", 7)
+    large = [replace(fact, criterion=f"c{number}") for number in range(9) for fact in comparison("large", "l")[:1]]
+    facts = [*large, *comparison("large", "l")[1:], *comparison("a", "i1"), *comparison("b", "i2")]
+    index = QueueIndex(CountingRules())
+    fill(store, facts)
+    assert at_hand(store, index) == {"a": 1, "b": 1}
+    assert {queue: totals.comparisons for queue, totals in read(store, index).items()} == {"large": 9, "a": 1, "b": 1}
+    fill(store, [*facts, *comparison("a", "i3"), replace(large[0], item="i3")])
+    assert at_hand(store, index) == {"large": 9, "a": 2, "b": 1}
+    assert read(store, index)["large"].comparisons == 10
+    assert at_hand(store, index)["large"] == 10
+
+
+def test_what_is_at_hand_waits_for_no_other_reader(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, entered, leave = QueueIndex(CountingRules()), Event(), Event()
+    real = queue_totals.queue_totals
+
+    def slow(connection: sqlite3.Connection, queues: list[str], rules: CountingRules) -> dict[str, QueueTotals]:
+        if threading.current_thread() is reader:
+            entered.set()
+            assert leave.wait(60)
+        return real(connection, queues, rules)
+
+    monkeypatch.setattr("sinks.queue_index.queue_totals", slow)
+    fill(store, comparison("a", "i1"))
+    reader = threading.Thread(target=read, args=(store, index))
+    reader.start()
+    try:
+        assert entered.wait(60)
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(at_hand, store, index).result(60) == {"a": 1}
+    finally:
+        leave.set()
+        reader.join()

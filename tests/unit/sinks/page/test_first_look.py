@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from aggregator.facts import Annotation, Evaluation, Fact
+from sinks import budgets
 from sinks.documents import Documents
 from sinks.store.store import Store
 from tests.support.html import Element, read
@@ -197,3 +199,21 @@ async def test_a_version_that_may_be_as_good_is_not_listed(store: Store, tmp_pat
     facts = [*judged_twice("q", 4), *judged("q", (20, 0, 5, 35))]
     (entry,) = entries(await start_page(store, tmp_path, facts))
     assert entry.startswith("Too lenientm")
+
+
+async def test_a_queue_of_too_many_metrics_is_not_looked_into_and_is_named(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = list(judged("many", (0, 40, 40, 0)))
+    many += [replace(fact, id="o", metric="other") for fact in many if isinstance(fact, Evaluation)]
+    facts = [*many, *judged("strict", (20, 20, 30, 0)), *judged("lenient", (20, 0, 5, 35))]
+    monkeypatch.setattr(budgets, "LOOKED_PAIRS", 2)
+    page = await start_page(store, tmp_path, facts)
+    (note,) = page.all("p", data_key="not-looked")
+    assert note.words == "1 queue with many metrics is not looked into here: many."
+    assert note.one("a").attributes["href"] == "/queues/many"
+    assert [text[:12] for text in entries(page)] == ["Too lenientm", "Too strictm "]
+    monkeypatch.setattr(budgets, "LOOKED_PAIRS", 4)
+    page = await start_page(store, tmp_path, facts)
+    assert not page.all("p", data_key="not-looked")
+    assert len(entries(page)) == 3

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from aggregator.facts import Annotation, Evaluation, Fact
+from sinks import budgets
 from sinks.page.index_page import PAGE
 from sinks.page.layout import RAIL
 from sinks.store.store import Store
@@ -133,3 +134,30 @@ async def test_a_view_that_still_reads_says_so(store: Store, tmp_path: Path) -> 
     assert "No queues yet" not in page.words
     assert "No queues yet" in empty.words
     assert "UTC" not in page.one("main").words
+
+
+async def test_pages_end_early_where_queues_have_many_pairs_and_still_list_every_queue_once(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "LISTED_PAIRS", 7)
+    names: list[str] = []
+    page = await start(client, "?sort=name")
+    while True:
+        rows = listed(page)
+        assert 1 <= len(rows) <= 7
+        pages = page.one("nav", aria_label="Pages")
+        assert f"{len(names) + 1} to {len(names) + len(rows)} of {SMALL + 1}" in pages.words
+        names += rows
+        following = [link.attributes["href"] for link in pages.all("a") if link.text == "Next"]
+        if not following:
+            break
+        page = read((await client.get(following[0])).text)
+    assert names == [BUSY, *(f"queue {number:04d}" for number in range(SMALL))]
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        body = (await client.get(f"/api/v1/queues?limit=50{cursor}")).json()
+        assert 1 <= len(body["queues"]) <= 7
+        found += [entry["queue"] for entry in body["queues"]]
+        cursor = None if body["next"] is None else f"&cursor={body['next']}"
+    assert sorted(found) == names
