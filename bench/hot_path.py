@@ -19,16 +19,14 @@ import orjson
 from aggregator.shard import Shard
 from bench import reference
 from bench.production import OF_ITEM
-from bench.waiting import evaluations, new_store
+from bench.waiting import BROKER_MS, evaluations, new_store, start_waiting
+from bench.worker import TOPICS
 from streams.engine.apply import BatchApplier
 from streams.engine.partition import OwnedPartition
 from streams.events.decoder import Decoder, Kind
 from streams.kafka.record_batches import ParsedRecord
-from streams.kafka.topics import Topics
 from streams.runtime.metrics import WorkerMetrics
-from streams.waiting.partition import Continuation
 from streams.waiting.store import WaitingStore
-from streams.waiting.waiting import WaitingEvaluations
 
 NOTHING: Final = "nothing"
 LOOP: Final = "fixed loop"
@@ -39,9 +37,6 @@ _WAITING_ITEMS: Final = 3_000
 _LOOPS: Final = 4_000
 _TIMES: Final = 3
 """Forks of each step: threads of the store do not always do the same."""
-_BROKER_MS: Final = 1_700_000_000_000
-_NEVER_MS: Final = 1 << 50
-_TOPICS: Final = Topics()
 
 Chunks = list[tuple[str, list[ParsedRecord]]]
 """Records with their topic, as they are applied together."""
@@ -63,8 +58,8 @@ def steps(scratch: Path) -> dict[str, Step]:
     ledger = _fold(mixed, None)
     alone = list(evaluations(_WAITING_ITEMS * OF_ITEM))
     for record in alone:
-        record.timestamp = _BROKER_MS
-    wait = [(_TOPICS.evaluations, alone[start : start + _CHUNK]) for start in range(0, len(alone), _CHUNK)]
+        record.timestamp = BROKER_MS
+    wait = [(TOPICS.evaluations, alone[start : start + _CHUNK]) for start in range(0, len(alone), _CHUNK)]
     return {
         NOTHING: Step(1, lambda: None),
         LOOP: Step(_LOOPS, _loop),
@@ -81,12 +76,12 @@ def _store(scratch: Path) -> WaitingStore:
 
 
 def _chunks(load: list[reference.Event]) -> Chunks:
-    by_kind = {kind: topic for topic, kind in _TOPICS.sources.items()}
+    by_kind = {kind: topic for topic, kind in TOPICS.sources.items()}
     chunks: Chunks = []
     for start in range(0, len(load), _CHUNK):
         by_topic: dict[str, list[ParsedRecord]] = {}
         for offset, (kind, key, value) in enumerate(load[start : start + _CHUNK], start):
-            by_topic.setdefault(by_kind[kind], []).append(ParsedRecord(offset, _BROKER_MS, key, value, []))
+            by_topic.setdefault(by_kind[kind], []).append(ParsedRecord(offset, BROKER_MS, key, value, []))
         chunks += by_topic.items()
     return chunks
 
@@ -106,7 +101,7 @@ def _loop() -> None:
 def _decode(chunks: Chunks) -> None:
     decode = Decoder().decode
     for topic, records in chunks:
-        kind = _TOPICS.sources[topic]
+        kind = TOPICS.sources[topic]
         for record in records:
             decode(kind, record.value, record.key, record.headers, record.timestamp)
 
@@ -116,12 +111,10 @@ def _fold(chunks: Chunks, store: WaitingStore | None) -> list[tuple[bytes, bytes
     shard, decoder, metrics = Shard(0), Decoder(), WorkerMetrics("0", list)
     waiting = part = None
     if store is not None:
-        waiting = WaitingEvaluations(store, _TOPICS.evaluations, decoder, _NEVER_MS, metrics, 40_000)
-        part = waiting.assigned(0, shard)
-        waiting.restored(part, Continuation("ledger", 0, 0, None, None, old=True, anew=False))
+        waiting, part = start_waiting(store, shard, decoder, metrics)
     log: Any = None
     owned = OwnedPartition(0, shard, log, log, part)
-    applier = BatchApplier(_TOPICS, 1, decoder, None, metrics, waiting=waiting)
+    applier = BatchApplier(TOPICS, 1, decoder, None, metrics, waiting=waiting)
     for topic, records in chunks:
         rejected = applier.apply(owned, topic, records)
         assert not rejected, rejected[0]

@@ -8,7 +8,6 @@ never had the partitions), and pages of the view. Every comparison must be serve
 
 import argparse
 import asyncio
-import shutil
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from typing import Final
 
 from bench import load, production, reference
 from bench.end_to_end.report import machine, table
-from bench.end_to_end.site import Row, Site, sample, samples
+from bench.end_to_end.site import Row, Site, sample
 from bench.reference import Event
 from streams.events.decoder import Kind
 from tests.support import kafka
@@ -99,7 +98,7 @@ def rows(site: Site, items: int, *, dense: bool) -> Iterator[Row]:
     )
     site.worker.kill()
     seconds = site.start_worker()
-    _settled(site)
+    site.wait_settled(_HOUR_SECONDS)
     yield Row(
         "restart after `kill -9`", f"ready in {seconds:.1f} s, of which the group waits up to 10 for the killed worker"
     )
@@ -127,11 +126,10 @@ def rows(site: Site, items: int, *, dense: bool) -> Iterator[Row]:
 def _without_disk(site: Site, waiting: int) -> Iterator[Row]:
     """A start without what waits on the worker's disk."""
     site.worker.kill()
-    for directory in site.cluster.directory.glob("**/waiting-*"):
-        shutil.rmtree(directory)
+    site.lose_disk()
     started = time.monotonic()
     seconds = site.start_worker()
-    _settled(site)
+    site.wait_settled(_HOUR_SECONDS)
     rebuilt = time.monotonic() - started
     yield Row(
         "start without the disk of before",
@@ -146,16 +144,6 @@ async def _send(site: Site, pieces: Iterator[list[Event]]) -> int:
 
 def _wait(condition: Callable[[], bool], what: str) -> None:
     wait_until(condition, _HOUR_SECONDS, what)
-
-
-def _settled(site: Site) -> None:
-    """Wait until nothing is read again. A worker that has just started has no series."""
-
-    def is_settled() -> bool:
-        left = samples(site.worker_url, "eval_alignment_waiting_rebuild_events")
-        return len(left) == site.cluster.partitions and not any(left)
-
-    _wait(is_settled, "nothing is read again")
 
 
 def _wait_served(site: Site, sent: _Load) -> None:

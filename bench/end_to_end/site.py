@@ -1,6 +1,7 @@
 """A real worker and a real view on a real Apache Kafka, seen from outside: memory, CPU, metrics, log."""
 
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -86,6 +87,21 @@ class Site:
     def wait_for_metric(self, name: str, value: float) -> None:
         """Return when a metric of the worker, summed over its labels, has this value."""
         patiently(lambda: sample(self.worker_url, name) == value, f"{name} is {value:,.0f}")
+
+    def wait_settled(self, seconds: float = PATIENCE_SECONDS) -> None:
+        """Return when the worker has read everything again that waits and that its disk lacked."""
+
+        def is_settled() -> bool:
+            # A worker that has just started has no series.
+            left = samples(self.worker_url, "eval_alignment_waiting_rebuild_events")
+            return len(left) == self.cluster.partitions and not any(left)
+
+        wait_until(is_settled, seconds, "nothing is read again")
+
+    def lose_disk(self) -> None:
+        """Delete what waits on the disk of the worker, which must not run."""
+        for directory in self.cluster.directory.glob("**/waiting-*"):
+            shutil.rmtree(directory)
 
     def replayed(self) -> tuple[int, float]:
         """Rows of the last restore, and the seconds that their replay took, as the worker logs them."""
