@@ -7,6 +7,7 @@ import itertools
 import logging
 import math
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -26,6 +27,7 @@ from tests.support.kafka import Kafka
 from tests.support.listeners import CONNECTIONS, Listening
 from tests.support.processes import Command, get_json, wait_until
 from tests.support.raw_batches import RawSender
+from tests.support.rocks_stores import damage_positions
 from tests.support.secured import SecuredKafka
 
 log = logging.getLogger("soak")
@@ -141,6 +143,21 @@ async def terminate_a_worker(stage: Stage) -> bool:
             return False
         log.info("SIGTERM to %s", name)
         await _terminated(stage, name)
+        stage.supervisor.add(name)
+        return True
+
+
+async def lose_a_disk(stage: Stage) -> bool:
+    """Rows 47 and 49: after `kill -9`, what waits on the worker's disk is gone or damaged, and is read again."""
+    with stage.victim() as name:
+        if name is None:
+            return False
+        how = stage.rng.choice(("lost", "damaged"))
+        log.info("kill -9 of %s, whose disk is %s", name, how)
+        stage.supervisor.remove(name).kill()
+        # A worker that has just started has neither.
+        with contextlib.suppress(FileNotFoundError):
+            (shutil.rmtree if how == "lost" else damage_positions)(stage.cluster.waiting(name))
         stage.supervisor.add(name)
         return True
 
@@ -332,6 +349,7 @@ async def take_a_right_of_the_view(stage: Stage) -> bool:
 ACTS: tuple[Act, ...] = (
     kill_a_worker,
     terminate_a_worker,
+    lose_a_disk,
     pause_a_worker,
     change_the_number_of_workers,
     restart_the_broker,

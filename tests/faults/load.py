@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import random
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -11,11 +12,17 @@ from typing import Any, Final, Self
 from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 
-from aggregator.facts import Fact
+from aggregator.facts import Annotation, Evaluation, Fact
 from tests.integration.streams.rig import Event, Rig, history
 
 _TICK_SECONDS: Final = 0.02
 _CHUNK: Final = 5_000
+_WAITING_EVERY: Final = 400
+"""Events between two items whose evaluations wait."""
+_ANNOTATED: Final = 0.05
+_PASSED: Final = 0.7
+_LATER: Final = 10_000
+"""Events, on average, until one of the annotations that are due is sent."""
 
 
 def endless(seed: int = 1, items: int = 400, *, advance_ms: int = 0) -> Iterator[Fact]:
@@ -26,6 +33,23 @@ def endless(seed: int = 1, items: int = 400, *, advance_ms: int = 0) -> Iterator
     for number in itertools.count():
         for fact in history(seed=seed + number, events=_CHUNK, items=items):
             yield replace(fact, id=f"{number}-{fact.id}", at=fact.at + number * advance_ms)
+
+
+def with_waiting(facts: Iterable[Fact], rng: random.Random) -> Iterator[Fact]:
+    """Add evaluations of items that nobody else names: few, so that the memory of a worker stays. One item in twenty is
+    annotated, some time later.
+    """
+    later: list[Fact] = []
+    for number, fact in enumerate(facts):
+        yield fact
+        if number % _WAITING_EVERY == 0:
+            item = f"seldom-{number}"
+            for metric in ("relevance", "safe", "tone"):
+                yield Evaluation(fact.at, f"w{number}", item, metric, judge="v1", passed=rng.random() < _PASSED)
+            if rng.random() < _ANNOTATED:
+                later.append(Annotation(fact.at, f"w{number}", "support", item, thumbs=rng.choice(("up", "down"))))
+        if later and rng.random() < 1 / _LATER:
+            yield later.pop(rng.randrange(len(later)))
 
 
 class Load:

@@ -26,7 +26,7 @@ from streams.runtime.exit_codes import ExitCode
 from tests.faults.acts import ACTS, ENDING, Act, Stage, fingerprint
 from tests.faults.judging import records, rig_of
 from tests.faults.lives import Lives, growing, sample
-from tests.faults.load import Load, endless
+from tests.faults.load import Load, endless, with_waiting
 from tests.faults.supervising import Supervisor
 from tests.support.deployments import Cluster
 from tests.support.exposition import series, total
@@ -47,6 +47,8 @@ AT_ONCE = 0.2
 """Share of acts that begin while the one before still runs."""
 QUIET_SECONDS = 30.0
 SAMPLE_SECONDS = 5.0
+CHECKPOINT_SECONDS = 2.0
+"""A worker that merged rows has written them by then."""
 EXPECTED = {ending.code for ending in (ExitCode.BROKER_LOST, ExitCode.ANOTHER_WRITER)}
 """How a worker may end by itself after the broker or the worker was away."""
 SPARED_AFTER = 1 / 3
@@ -69,7 +71,8 @@ class Soak:
         self.quiet: list[float] = []
         self.verdict: Verdict | None = None
         self._seconds = seconds
-        self._facts = endless(stage.rng.randrange(1_000_000), ITEMS, advance_ms=ADVANCE_MS)
+        facts = endless(stage.rng.randrange(1_000_000), ITEMS, advance_ms=ADVANCE_MS)
+        self._facts = with_waiting(facts, random.Random(stage.rng.randrange(1_000_000)))
         self._judge = Judge()
         self._since: Offsets = {}
         self._again: list[Act] = []
@@ -148,6 +151,7 @@ class Soak:
         stage, began = self.stage, time.monotonic()
         stage.supervisor.check()
         await stage.rig.settled(QUIET_SECONDS)
+        await self._merged()
         self.quiet.append(time.monotonic() - began)
         topics = await records(stage.rig, self._since, stage.kafka.directory / "data")
         verdict = self.verdict = await asyncio.to_thread(self._judge.read, topics)
@@ -175,6 +179,32 @@ class Soak:
                 if (taken := sample(pid, time.monotonic())) is not None
             ),
         )
+
+    async def _merged(self) -> None:
+        """Return when no worker has waiting evaluations to read again or to look up, and their rows are written."""
+        rig, ends = self.stage.rig, dict[TopicPartition, int]()
+
+        async def merged() -> bool:
+            return not any([await asyncio.to_thread(self._unmerged, name) for name in self.stage.supervisor.workers])
+
+        async def written() -> bool:
+            nonlocal ends
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            before, ends = ends, await rig.ends(rig.topics.facts)
+            return ends == before
+
+        await rig.until("no waiting evaluations are left to be read again", merged, QUIET_SECONDS)
+        await rig.until("the ledger does not grow", written, QUIET_SECONDS)
+
+    def _unmerged(self, name: str) -> bool:
+        """Whether a worker has waiting evaluations to read again or to look up, or does not answer."""
+        url = self.stage.cluster.worker_urls[name]
+        try:
+            state, metrics = get(f"{url}/readyz"), get(f"{url}/metrics")
+        except OSError:
+            return True
+        owed = total(series(metrics.body.decode()), "eval_alignment_waiting_owed_items")
+        return state.status != 200 or bool(state.json()["rebuilding"] or owed)
 
     def _processes(self, verdict: Verdict) -> None:
         """The view shows the counts, and the running processes are ready."""

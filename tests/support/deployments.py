@@ -173,6 +173,10 @@ class Cluster(_Deployment):
         """The full name of a topic by its role, such as `queue-items` or `dead-letters`."""
         return f"{self.prefix}alignment.{role}.v1"
 
+    def waiting(self, worker: str) -> Path:
+        """The directory of a worker's waiting evaluations."""
+        return self.directory / "eval-alignment-data" / "waiting" / worker
+
     def create_topics(self) -> None:
         """`topics apply`."""
         self.run("topics", "apply", "--broker", self.broker, "--partitions", str(self.partitions))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from streams.kafka.batches import Record
 from streams.kafka.record_batches import ParsedRecord
+from streams.waiting import positions
 from streams.waiting.coverage import OffsetRanges
 from streams.waiting.rocks import RocksStore
 from streams.waiting.store import Settled, WaitingStore
@@ -79,6 +80,11 @@ def flip(path: Path, at: Callable[[int], int]) -> None:
     content = bytearray(path.read_bytes())
     content[at(len(content))] ^= 0x01
     path.write_bytes(content)
+
+
+def damage_positions(directory: Path) -> None:
+    """Flip a bit in the file of positions."""
+    flip(directory / positions.NAME, lambda size: size // 2)
 
 
 def damage_rows(directory: Path) -> None:

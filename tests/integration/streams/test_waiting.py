@@ -18,11 +18,10 @@ from aggregator.recount import winners
 from aggregator.tallies import MARKER_KEY
 from streams.kafka import topics as topic_table
 from streams.ledger.claim import CLAIM_KEY
-from streams.waiting import positions
 from streams.waiting.directory import StoreDirectory
 from tests.integration.streams.rig import Rig, WorkerProcess
 from tests.support.requirements import Requirements
-from tests.support.rocks_stores import damage_rows, flip
+from tests.support.rocks_stores import damage_positions, damage_rows
 from tests.support.small_disks import fill, mounted, read_only
 
 AT = 1_780_000_000_000
@@ -132,12 +131,8 @@ def wiped(directory: Path) -> None:
     shutil.rmtree(directory)
 
 
-def positions_damaged(directory: Path) -> None:
-    flip(directory / positions.NAME, lambda size: size // 2)
-
-
 @pytest.mark.row(47)
-@pytest.mark.parametrize("damage", [wiped, damage_rows, positions_damaged], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("damage", [wiped, damage_rows, damage_positions], ids=lambda damage: damage.__name__)
 async def test_a_damaged_or_wiped_directory_is_built_again_from_the_topic(
     rig: Rig, damage: Callable[[Path], None]
 ) -> None:
