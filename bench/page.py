@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 
@@ -27,6 +27,8 @@ _SHARES: Final = [1 / (5 + rank) for rank in range(len(_WORDS))]
 _FIRST_MS: Final = 300.0
 _LATER_MS: Final = 150.0
 _SEARCH_MS: Final = 100.0
+_VIEWS: Final = 3
+"""Views that are asked a first time. The least time counts: other programs delay one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +62,18 @@ async def _collected(rows: AsyncIterator[Row]) -> list[Row]:
 
 def _item(number: int, rng: random.Random, sizes: Sizes) -> Iterator[Fact]:
     item, at = _name(number), NOW_MS - rng.randrange(_DAYS * 24) * HOUR_MS
-    yield QueueItem(at=at, id=f"q{number}", queue=_QUEUE, item=item, input=_text(rng, 12), output=_text(rng, 60))
+    yield QueueItem(at=at, id=f"q{number}", queue=_QUEUE, item=item, input=text(rng, 12), output=text(rng, 60))
     if number < sizes.annotated:
         stars = rng.randint(1, 5)
         yield Annotation(
             at=at, id=f"a{number}", queue=_QUEUE, item=item, annotator=f"p{number % 5}", stars=stars,
-            explanation=_text(rng, 15), tags={"channel": ("email", "chat")[number % 2]},
+            explanation=text(rng, 15), tags={"channel": ("email", "chat")[number % 2]},
         )  # fmt: skip
         for metric in range(sizes.metrics):
             score = min(1.0, max(0.0, stars / 5 + rng.gauss(0, 0.1 + metric / 50)))
             yield Evaluation(
                 at=at, id=f"e{number}-{metric}", item=item, metric=f"metric_{metric}", score=score, threshold=0.5,
-                passed=score >= 0.5, judge=f"v{1 + number * 2 // sizes.annotated}", reason=_text(rng, 15),
+                passed=score >= 0.5, judge=f"v{1 + number * 2 // sizes.annotated}", reason=text(rng, 15),
             )  # fmt: skip
 
 
@@ -79,16 +81,21 @@ def _name(number: int) -> str:
     return f"trace-{number:06}"
 
 
-def _text(rng: random.Random, words: int) -> str:
+def text(rng: random.Random, words: int) -> str:
+    """Words, few of which make most of it."""
     return " ".join(rng.choices(_WORDS, _SHARES, k=words))
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Milliseconds of the first request of a view, and the median of later ones."""
+    """Milliseconds of the first request of a view, the least of several views, and the median of later ones."""
 
     first: float
     later: float
+    first_cpu: float
+    """CPU time, the least of several views."""
+    later_cpu: float
+    """The least of the later requests."""
 
 
 async def _measure(store: Store, directory: Path, sizes: Sizes) -> AsyncIterator[Row]:
@@ -105,12 +112,12 @@ async def _measure(store: Store, directory: Path, sizes: Sizes) -> AsyncIterator
         "an item": [f"{base}/items/{_name(number)}" for number in range(sizes.times)],
     }.items():
         before = [base] if "afterwards" in what else []
-        times = await _times(store, directory, addresses, sizes.times, before)
+        taken = await times(store, directory, addresses, sizes.times, before)
         yield Row(
             what,
-            f"first {times.first:.0f} ms, then {times.later:.0f} ms",
+            f"first {taken.first:.0f} ms, then {taken.later:.0f} ms",
             f"<= {_FIRST_MS:.0f} and {_LATER_MS:.0f} ms",
-            times.first <= _FIRST_MS and times.later <= _LATER_MS,
+            taken.first <= _FIRST_MS and taken.later <= _LATER_MS,
         )
     for what, words in {
         "a word that most items have": _WORDS[:1],
@@ -118,27 +125,48 @@ async def _measure(store: Store, directory: Path, sizes: Sizes) -> AsyncIterator
         "the beginning of a word": [_WORDS[0][:3]],
     }.items():
         asked = f"/api/v1/queues/{_QUEUE}/comparisons?limit=20&search={'+'.join(words)}"
-        times = await _times(store, directory, [asked], sizes.times)
+        taken = await times(store, directory, [asked], sizes.times)
         yield Row(
             f"search of {sizes.items:,} items: {what}",
-            f"first {times.first:.0f} ms, then {times.later:.0f} ms",
+            f"first {taken.first:.0f} ms, then {taken.later:.0f} ms",
             f"<= {_SEARCH_MS:.0f} ms",
-            times.later <= _SEARCH_MS,
+            taken.later <= _SEARCH_MS,
         )
 
 
-async def _times(
-    store: Store, directory: Path, addresses: Sequence[str], times: int, before: Sequence[str] = ()
+async def times(
+    store: Store, directory: Path, addresses: Sequence[str], repeats: int, before: Sequence[str] = ()
 ) -> Times:
-    """Ask a new view, whose caches have nothing but what it was asked `before`, for the addresses in turn."""
-    taken = []
-    transport = httpx.ASGITransport(create_app(view_of(store, directory)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        for each in before:
-            await client.get(each)
-        for each in itertools.islice(itertools.cycle(addresses), times + 1):
-            started = time.perf_counter()
-            answer = await client.get(each)
-            taken.append(1000 * (time.perf_counter() - started))
-            assert answer.status_code == 200, answer.text
-    return Times(taken[0], median(taken[1:]))
+    """Ask new views, whose caches have nothing but what they were asked `before`, for the addresses in turn."""
+    taken: list[_Asked] = []
+    first: list[_Asked] = []
+    for view in range(_VIEWS):
+        transport = httpx.ASGITransport(create_app(view_of(store, directory)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            for each in before:
+                await client.get(each)
+            asked = itertools.cycle(addresses)
+            first.append(await _ask(client, next(asked)))
+            if view == 0:
+                taken = [await _ask(client, each) for each in itertools.islice(asked, repeats)]
+    return Times(
+        first=min(each.wall for each in first),
+        later=median(each.wall for each in taken),
+        first_cpu=min(each.cpu for each in first),
+        later_cpu=min(each.cpu for each in taken),
+    )
+
+
+class _Asked(NamedTuple):
+    """Milliseconds of a request."""
+
+    wall: float
+    cpu: float
+
+
+async def _ask(client: httpx.AsyncClient, address: str) -> _Asked:
+    started, cpu = time.perf_counter(), time.process_time()
+    answer = await client.get(address)
+    taken = _Asked(1000 * (time.perf_counter() - started), 1000 * (time.process_time() - cpu))
+    assert answer.status_code == 200, answer.text
+    return taken

@@ -67,6 +67,14 @@ ITEM_PEOPLE: Final = 20
 """Most people with whom a metric is said to disagree on an item; the number of the others is stated."""
 ITEM_CHARACTERS: Final = 2_000
 """Most characters of a text in a list of items; the item's page has all of it."""
+COMPARISONS_AT_ONCE: Final = 500_000
+"""Most comparisons of a queue whose details are computed while the reader waits."""
+LISTED_COMPARISONS: Final = 100_000
+"""Most comparisons that a list of items chooses from and sorts, those of the newest annotations; the page states since
+when.
+"""
+LISTED_ANNOTATORS: Final = 100_000
+"""Annotations, the newest, whose annotators the menu of a list has."""
 SEARCHED_ITEMS: Final = 10_000
 """Most items with the words of a search that its answer chooses from, those that changed last."""
 SEARCHED_ROWS: Final = 500

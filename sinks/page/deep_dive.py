@@ -6,7 +6,7 @@ They query rows. Answers are built on demand and cached until the queue changes,
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, TypeVar, cast
@@ -46,6 +46,8 @@ LIGHT: Final = 20_000
 """Most comparisons of a queue whose page contains everything; the page of a larger one loads the slow parts later."""
 _ANSWERS: Final = 256
 """Most answers in the cache."""
+_LARGE_ANSWERS: Final = 4
+"""Most of those that may have megabytes."""
 _T = TypeVar("_T")
 
 
@@ -54,16 +56,18 @@ class AnswerCache:
 
     def __init__(self) -> None:
         self._answers: LRUCache[Hashable, object] = LRUCache(_ANSWERS)
+        self._large: LRUCache[Hashable, object] = LRUCache(_LARGE_ANSWERS)
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, build: Callable[[], _T]) -> _T:
-        """The answer of a key; `build` returns it when it is not in the cache."""
+    def get(self, key: Hashable, build: Callable[[], _T], *, large: bool = False) -> _T:
+        """The answer of a key; `build` returns it when it is not in the cache. Of `large` ones few are kept."""
+        answers = self._large if large else self._answers
         with self._lock:
-            if key in self._answers:
-                return cast("_T", self._answers[key])
+            if key in answers:
+                return cast("_T", answers[key])
         answer = build()
         with self._lock:
-            self._answers[key] = answer
+            answers[key] = answer
         return answer
 
 
@@ -184,25 +188,33 @@ class CachedQueries:
             "judges", lambda: judge_versions(self.connection, self.scope, self.criterion, cells=self._cells)
         )
 
-    @cached_property
-    def _day_cells(self) -> list[DayCells]:
+    @property
+    def _day_cells(self) -> Sequence[DayCells]:
         """The current ones of on-topic metrics."""
-        return list(day_cells(self._cells, self.scope))
+        return self._of_days[1]
 
     def _scored(self, metric: str) -> list[ScoredItems]:
         if metric not in self._scores:
             self._scores[metric] = scored(self.connection, self.scope, self.criterion, metric)
         return self._scores[metric]
 
-    @cached_property
-    def _cells(self) -> list[PublishedCells]:
-        """The published cells of the criterion; several answers of one request are made of them."""
-        return published_cells(self.connection, self.scope, self.criterion)
+    @property
+    def _cells(self) -> Sequence[PublishedCells]:
+        """The published cells of the criterion; several answers are made of them."""
+        return self._of_days[0]
 
-    def _cached(self, name: str, build: Callable[[], _T], metric: str | None = None) -> _T:
+    @cached_property
+    def _of_days(self) -> tuple[Sequence[PublishedCells], Sequence[DayCells]]:
+        def build() -> tuple[Sequence[PublishedCells], Sequence[DayCells]]:
+            cells = published_cells(self.connection, self.scope, self.criterion)
+            return cells, list(day_cells(cells, self.scope))
+
+        return self._cached("cells", build, large=True)
+
+    def _cached(self, name: str, build: Callable[[], _T], metric: str | None = None, *, large: bool = False) -> _T:
         scope = self.scope
         key = (scope.queue, scope.window, scope.today, scope.judge, self.revision, self.criterion, name, metric)
-        return self.cache.get(key, build)
+        return self.cache.get(key, build, large=large)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
-from typing import Any, Final, NotRequired, TypedDict, cast
+from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
 
 import orjson
 
@@ -100,6 +100,10 @@ _CHOICES: Final = {
     "level": "a.level = :level",
     "judge": "e.judge = :judge",
 }
+_NOT_OLDER: Final = """
+AND a.at >= :oldest_at AND (a.at, a.item, a.criterion, a.annotator) >= (
+    :oldest_at, :oldest_item, :oldest_criterion, :oldest_annotator)
+"""
 _AFTER: Final = """
 AND a.at <= :at
 AND (a.at, a.item, a.criterion, a.annotator, e.metric) < (:at, :item, :row, :column, :name)
@@ -174,6 +178,15 @@ class CursorError(EvalAlignmentError, ValueError):
     """The cursor does not come from an earlier page."""
 
 
+class AnnotationPlace(NamedTuple):
+    """The place of an annotation in the order of a queue's annotations by time."""
+
+    at: int
+    item: str
+    criterion: str
+    annotator: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """A choice of comparisons and a page of them. None and empty mean all."""
@@ -195,6 +208,8 @@ class Query:
     """Time in ms of the first annotations."""
     until: int | None = None
     """Time in ms from which annotations are left out."""
+    oldest: AnnotationPlace | None = None
+    """The oldest annotation that is looked at; `sinks.queries.items.newest_only` sets it."""
     on_topic: bool = False
     """Whether to leave out the pairs that the setting `criterion_metrics` leaves out."""
     window: Window = Window.ALL
@@ -291,6 +306,9 @@ def chosen_rows(query: Query, rules: CountingRules, today: date) -> tuple[str, V
     if query.until is not None:
         sql += " AND a.at < :until"
         values["until"] = query.until
+    if query.oldest is not None:
+        sql += _NOT_OLDER
+        values.update((f"oldest_{name}", value) for name, value in query.oldest._asdict().items())
     if query.tag is not None:
         sql += f" AND {TAG_VALUE} = :tag_value"
         values["tag"], values["tag_value"] = query.tag

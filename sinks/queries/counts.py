@@ -27,18 +27,12 @@ from aggregator.snapshot.inputs import (
 from aggregator.statistics.judge_in_use import JudgePeriod
 from aggregator.tallies import COVERAGE
 from sinks.queries.judge_versions import judges_in_use
-from sinks.queries.profiles import item_profiles, json_rows
+from sinks.queries.profiles import CONTRIBUTING, item_profiles, json_rows
 
 # Each query returns one row, a JSON array of all rows: see `sinks.queries.profiles`.
 _TALLIES: Final = """
 SELECT '[' || coalesce(group_concat(
     json_array(kind, criterion, metric, day, json(CAST(payload AS TEXT)))), '') || ']' FROM tallies WHERE queue = ?
-"""
-_CONTRIBUTING: Final = """
-SELECT '[' || coalesce(group_concat('[' || profile_id || ',' || items || ',' || days || ']'), '') || ']' FROM (
-    SELECT p.profile_id, d.days, count(*) AS items
-    FROM item_days AS d CROSS JOIN profile_items AS p ON p.item_id = d.item_id AND p.queue = d.queue
-    WHERE d.queue = ? AND d.criterion = ? GROUP BY p.profile_id, d.days)
 """
 
 
@@ -285,7 +279,7 @@ def _read_contributing(
     Which metrics are on topic is a setting of the view; the tallies count contributions to any metric.
     """
     for criterion, profiles in on_topic.items():
-        for profile, items, days in json_rows(connection, _CONTRIBUTING, queue, criterion):
+        for profile, items, days in json_rows(connection, CONTRIBUTING, queue, criterion):
             for day, annotations in days if profile in profiles else ():
                 bands.of(day).contributing[criterion] += items * annotations
 

@@ -6,6 +6,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import orjson
@@ -14,9 +15,12 @@ from aggregator.days import DAY_MS, day_name, day_number
 from aggregator.ratings import COUNTS
 from aggregator.snapshot.inputs import Vector, sum_vectors
 from aggregator.snapshot.trend import WEEK, by_day, by_week
+from sinks.queries.profiles import CONTRIBUTING, item_profiles, json_rows
 from sinks.queries.scope import OF_JUDGE, ON_TOPIC, Scope
 
 _NO_COMPARISONS: Final = (0,) * COUNTS
+_NEVER: Final = 1 << 40
+"""A day that no item has."""
 
 
 class PublishedCells(NamedTuple):
@@ -109,11 +113,43 @@ def distinct_items(
     connection: sqlite3.Connection, scope: Scope, criterion: str | None, metric: str | None
 ) -> DistinctItems:
     """Distinct items of the window, over the same pairs as `day_cells`."""
-    values = {**scope.values(criterion, metric), **scope.topic_values()}
     of_days: Counter[str] = Counter()
     of_weeks: Counter[str] = Counter()
-    for day, gap, items in connection.execute(_DAYS_OF_ITEMS[criterion is not None], values):
+    alike = (
+        _items_by_days(connection, scope, criterion, metric)
+        if criterion is not None and scope.judge is None
+        else connection.execute(
+            _DAYS_OF_ITEMS[criterion is not None], {**scope.values(criterion, metric), **scope.topic_values()}
+        )
+    )
+    for day, gap, items in alike:
         of_days[day_name(day)] += items
         for later in range(day, day + gap):
             of_weeks[day_name(later)] += items
     return DistinctItems(of_days, of_weeks)
+
+
+def _items_by_days(
+    connection: sqlite3.Connection, scope: Scope, criterion: str, metric: str | None
+) -> Iterator[tuple[int, int, int]]:
+    """Day, gap and number of items, as `_DAYS_OF_ITEMS` has them, of one criterion and all judge versions.
+
+    An item is compared with a metric that has a standing verdict on it, which its profile states.
+    """
+    compared = {
+        profile.id
+        for profile in item_profiles(connection, scope.queue)
+        if any(
+            name == metric if metric is not None else scope.rules.on_topic(criterion, name)
+            for name, _ in profile.versions
+        )
+    }
+    first = day_number(scope.first_day) if scope.first_day else 0
+    alike: Counter[tuple[int, int]] = Counter()
+    for profile, items, days in json_rows(connection, CONTRIBUTING, scope.queue, criterion):
+        if profile in compared:
+            counted = sorted(day for day, _ in days if day >= first)
+            for day, following in pairwise((*counted, _NEVER)):
+                alike[day, min(WEEK, following - day)] += items
+    for (day, gap), items in alike.items():
+        yield day, gap, items

@@ -157,7 +157,7 @@ def corrected(
     items = rows.items_queued(connection, scope)
     known = _versions(connection, scope, criterion, metric, judges)
     compared = {version.judge: version for version in known.get(metric, ())}
-    judged = rows.judged_items(connection, scope, metric)
+    judged = rows.judged_items(connection, scope, metric, items)
     periods = judge_periods(connection, ((metric, judge) for judge in compared | judged))
     first_at = {judge: period.first_at for (_, judge), period in periods.items()}
     answers = []

@@ -14,7 +14,17 @@ from typing import Final, NamedTuple
 import orjson
 
 from aggregator.snapshot.inputs import CountingRules
-from sinks.queries.comparisons import LIMIT, MARGIN, STRENGTH, ComparisonSort, Query, chosen_rows, pass_limit
+from sinks.queries.comparisons import (
+    LIMIT,
+    MARGIN,
+    STRENGTH,
+    AnnotationPlace,
+    ComparisonSort,
+    Query,
+    chosen_rows,
+    pass_limit,
+)
+from sinks.queries.scope import Scope
 
 PairNames = tuple[str, str, str]
 """Criterion, annotator and metric: one comparison of an item."""
@@ -31,6 +41,31 @@ _TOTALS: Final = "SELECT count(DISTINCT a.item_id), count(*) {rows}"
 _PAIRS: Final = """
 SELECT a.item_id, a.criterion, a.annotator, e.metric {rows} AND a.item_id IN (SELECT value FROM json_each(:items))
 """
+
+
+_OLDEST: Final = """
+SELECT a.at, a.item, a.criterion, a.annotator FROM annotations AS a INDEXED BY annotations_newest
+WHERE a.queue = :queue AND a.counted = 1 AND a.at >= :since AND a.at < :until
+    AND (:criterion IS NULL OR a.criterion = :criterion)
+ORDER BY a.at DESC, a.item DESC, a.criterion DESC, a.annotator DESC LIMIT 2 OFFSET :later
+"""
+_NEVER: Final = 1 << 62
+
+
+def newest_only(
+    connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date, annotations: int
+) -> Query:
+    """The query of the newest annotations of its criterion and time alone, of so many; itself where it has no more."""
+    scope = Scope(query.queue, query.window, today, rules)
+    values = {
+        "queue": query.queue,
+        "criterion": query.criterion,
+        "since": max(scope.start, query.since),
+        "until": _NEVER if query.until is None else query.until,
+        "later": annotations - 1,
+    }
+    oldest = connection.execute(_OLDEST, values).fetchall()
+    return replace(query, oldest=AnnotationPlace(*oldest[0])) if len(oldest) > 1 else query
 
 
 class ItemTotals(NamedTuple):

@@ -16,9 +16,10 @@ from sinks.queries.results import WindowName
 from sinks.queries.scope import OWN_PASS, Scope, Values
 
 STANDING: Final = """
-FROM annotations AS a
+FROM annotations AS a INDEXED BY annotations_people
 WHERE a.queue = :queue AND a.criterion = :criterion AND a.deleted = 0 AND a.at >= :start
-    AND a.item_id NOT IN (SELECT q.item_id FROM queue_items AS q WHERE q.queue = :queue AND q.deleted = 1)
+    AND a.item_id NOT IN (
+        SELECT q.item_id FROM queue_items AS q INDEXED BY queue_items_removed WHERE q.queue = :queue AND q.deleted = 1)
 """
 """SQL: every standing annotation `a` of a criterion, under any policy, because people are compared and not metrics."""
 _ANNOTATORS: Final = f"""

@@ -12,6 +12,13 @@ _PROFILES: Final = """
 SELECT '[' || coalesce(group_concat('[' || id || ',' || items || ',' || profile || ']'), '') || ']'
 FROM item_profiles WHERE queue = ?
 """
+CONTRIBUTING: Final = """
+SELECT '[' || coalesce(group_concat('[' || profile_id || ',' || items || ',' || days || ']'), '') || ']' FROM (
+    SELECT p.profile_id, d.days, count(*) AS items
+    FROM item_days AS d CROSS JOIN profile_items AS p ON p.item_id = d.item_id AND p.queue = d.queue
+    WHERE d.queue = ? AND d.criterion = ? GROUP BY p.profile_id, d.days)
+"""
+"""SQL: items with counted annotations of a criterion: profile, number of items, and [day, annotations] of each day."""
 
 
 class ItemProfile(NamedTuple):

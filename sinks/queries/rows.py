@@ -8,23 +8,23 @@ number of annotators.
 # ruff: noqa: S608
 
 import sqlite3
-from collections import Counter, defaultdict
-from itertools import groupby
-from operator import itemgetter
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from aggregator.ratings import LEVELS, level_of
+import orjson
+
+from aggregator.ratings import LEVELS
 from aggregator.statistics.ceiling import Panel
 from aggregator.statistics.scales import ScaleCheck, ScoredVerdict, check_scales
 from aggregator.statistics.what_if import ScoredItems
-from sinks.queries.profiles import item_profiles
-from sinks.queries.scope import HUMAN_PASS, OF_JUDGE, Scope
+from sinks.queries.scope import HUMAN_PASS, OF_JUDGE, RATING, Scope
 
 PEOPLE: Final = f"""
 people AS MATERIALIZED (
     SELECT a.item_id AS item_id, sum({HUMAN_PASS}) AS passes,
         sum(NOT {HUMAN_PASS}) AS fails
-    FROM annotations AS a
+    FROM annotations AS a INDEXED BY annotations_people
     WHERE a.queue = :queue AND a.criterion = :criterion AND a.counted = 1 AND a.at >= :start
     GROUP BY a.item_id)
 """
@@ -53,44 +53,77 @@ _SCALES: Final = f"""
 WITH {PEOPLE}
 SELECT DISTINCT e.metric, e.judge, e.threshold, CASE
     WHEN abs(e.score) >= 10 THEN 10.0 WHEN abs(e.score) > 1 THEN 5.0 WHEN abs(e.score) IN (0, 1) THEN 1.0 ELSE 0.5 END
-FROM people AS p CROSS JOIN evaluations AS e INDEXED BY evaluations_current ON e.item_id = p.item_id AND e.current = 1
+FROM people AS p CROSS JOIN json_each(:metrics) AS m
+CROSS JOIN evaluations AS e INDEXED BY evaluations_current
+    ON e.item_id = p.item_id AND e.metric = m.value AND e.current = 1
 WHERE e.score IS NOT NULL AND {OF_JUDGE}
+"""
+_SCORED_METRICS: Final = f"""
+WITH {PEOPLE}
+SELECT m.value FROM json_each(:metrics) AS m WHERE EXISTS (
+    SELECT 1 FROM people AS p CROSS JOIN evaluations AS e INDEXED BY evaluations_current
+        ON e.item_id = p.item_id AND e.metric = m.value AND e.current = 1
+    WHERE e.score IS NOT NULL AND {OF_JUDGE})
+"""
+_COMPARED_METRICS: Final = """
+SELECT DISTINCT metric FROM tallies WHERE queue = :queue AND kind = 'cells' AND criterion = :criterion
+"""
+# What verdicts ever had, in any queue. Numbers of one sign have the same order by size.
+_SIMPLE: Final = """
+SELECT s.metric, max(s.lowest IS NOT s.highest) = 0 AND max(s.sizes & 5) < 5
+    AND (max(abs(s.highest)) IS NULL OR max(abs(s.highest)) <= 1 OR min(nullif(abs(s.highest), 0)) > 1)
+FROM json_each(:metrics) AS m CROSS JOIN judge_scales AS s ON s.metric = m.value GROUP BY s.metric
 """
 
 
 def scales(connection: sqlite3.Connection, scope: Scope, criterion: str) -> dict[str, ScaleCheck]:
-    """Thresholds and scales of the compared items of a criterion, by metric."""
+    """Thresholds and scales of the compared items of a criterion, by metric with scores.
+
+    A metric whose versions never had two thresholds or scales has no thresholds here: its rows are not read.
+    """
+    values = scope.values(criterion)
+    compared = [metric for (metric,) in connection.execute(_COMPARED_METRICS, values)]
+    simple, others = list[str](), list[str]()
+    for metric, is_simple in connection.execute(_SIMPLE, {"metrics": _json(compared)}):
+        (simple if is_simple else others).append(metric)
+    checks = {
+        metric: ScaleCheck({}, False)
+        for (metric,) in connection.execute(_SCORED_METRICS, {**values, "metrics": _json(simple)})
+    }
     verdicts: dict[str, list[ScoredVerdict]] = defaultdict(list)
-    for metric, *verdict in connection.execute(_SCALES, scope.values(criterion)):
+    for metric, *verdict in connection.execute(_SCALES, {**values, "metrics": _json(others)}) if others else ():
         verdicts[metric].append(ScoredVerdict(*verdict))
-    return {metric: check_scales(of_metric) for metric, of_metric in verdicts.items()}
+    return checks | {metric: check_scales(of_metric) for metric, of_metric in verdicts.items()}
+
+
+def _json(names: Sequence[str]) -> str:
+    return orjson.dumps(names).decode()
 
 
 # ---- agreement of people
 
-_STANDING: Final = """
-SELECT a.item_id, a.annotator, a.thumbs, a.stars FROM annotations AS a
-WHERE a.queue = :queue AND a.criterion = :criterion AND a.deleted = 0 AND a.at >= :start
-    AND a.item_id IN (
-        SELECT b.item_id FROM annotations AS b
-        WHERE b.queue = :queue AND b.criterion = :criterion AND b.deleted = 0 AND b.at >= :start
-        GROUP BY b.item_id HAVING count(*) > 1)
-    AND a.item_id NOT IN (SELECT q.item_id FROM queue_items AS q WHERE q.queue = :queue AND q.deleted = 1)
-ORDER BY a.item_id
+_LEVELS: Final = ", ".join(f"l{level}" for level in range(len(LEVELS)))
+# Few panels differ, however many items have one. Removed items are looked up once for an item.
+_PANELS: Final = f"""
+WITH rated AS MATERIALIZED (
+    SELECT a.item_id AS item_id, {", ".join(f"sum({RATING} = {level}) AS l{level}" for level in range(len(LEVELS)))}
+    FROM annotations AS a INDEXED BY annotations_people
+    WHERE a.queue = :queue AND a.criterion = :criterion AND a.deleted = 0 AND a.at >= :start
+    GROUP BY a.item_id HAVING count(*) > 1 AND NOT EXISTS (
+        SELECT 1 FROM queue_items AS q INDEXED BY queue_items_removed
+        WHERE q.queue = :queue AND q.item_id = a.item_id AND q.deleted = 1))
+SELECT count(*), {_LEVELS} FROM rated GROUP BY {_LEVELS}
+UNION ALL SELECT count(DISTINCT a.annotator), {", ".join(["NULL"] * len(LEVELS))}
+FROM rated AS r CROSS JOIN annotations AS a INDEXED BY annotations_people
+    ON a.queue = :queue AND a.criterion = :criterion AND a.item_id = r.item_id
+WHERE a.deleted = 0 AND a.at >= :start
 """
 
 
 def panels(connection: sqlite3.Connection, scope: Scope, criterion: str) -> tuple[list[Panel], int]:
     """Items that two or more people rated, grouped by their ratings, and the number of these people (any policy)."""
-    items_by_levels: Counter[tuple[int, ...]] = Counter()
-    annotators: set[str] = set()
-    for _, group in groupby(connection.execute(_STANDING, scope.values(criterion)), itemgetter(0)):
-        levels = [0] * len(LEVELS)
-        for _, annotator, thumbs, stars in group:
-            annotators.add(annotator)
-            levels[level_of(thumbs, stars)] += 1
-        items_by_levels[tuple(levels)] += 1
-    return [Panel(levels, items) for levels, items in items_by_levels.items()], len(annotators)
+    *alike, (annotators, *_) = connection.execute(_PANELS, scope.values(criterion)).fetchall()
+    return [Panel(levels, items) for items, *levels in alike], annotators
 
 
 # ---- all items of the queue
@@ -108,19 +141,48 @@ class JudgedItems(NamedTuple):
 NOTHING_JUDGED: Final = JudgedItems(0, 0)
 
 _JUDGED: Final = """
-SELECT e.judge, count(*), sum(e.passed)
-FROM queue_items AS q CROSS JOIN evaluations AS e ON e.item_id = q.item_id AND e.metric = :metric AND e.failure = 0
-WHERE q.queue = :queue AND q.deleted = 0 AND e.deleted = 0 AND e.at >= :start
+SELECT e.judge, count(*), sum(e.passed) FROM {rows} WHERE e.failure = 0 AND e.deleted = 0 AND e.at >= :start
 GROUP BY e.judge
+"""
+_BY_ITEM: Final = _JUDGED.format(
+    rows="""queue_items AS q CROSS JOIN evaluations AS e
+    ON e.item_id = q.item_id AND e.metric = :metric AND q.queue = :queue AND q.deleted = 0"""
+)
+# The rows of queue items are wide, and not read.
+_BY_VERDICT: Final = _JUDGED.format(
+    rows="""evaluations AS e INDEXED BY evaluations_judges
+    CROSS JOIN queue_items AS q INDEXED BY queue_items_identity
+        ON q.queue = :queue AND q.item_id = e.item_id AND e.metric = :metric AND NOT EXISTS (
+            SELECT 1 FROM queue_items AS r INDEXED BY queue_items_removed
+            WHERE r.queue = :queue AND r.item_id = e.item_id AND r.deleted = 1)"""
+)
+_VERDICTS: Final = """
+SELECT count(*) FROM (
+    SELECT 1 FROM evaluations AS e INDEXED BY evaluations_judges
+    WHERE e.metric = :metric AND e.failure = 0 AND e.deleted = 0 LIMIT :most)
 """
 
 
-def judged_items(connection: sqlite3.Connection, scope: Scope, metric: str) -> dict[str, JudgedItems]:
-    """Verdicts on the items of the queue, by judge version. The window is of the verdicts' own days."""
-    rows = connection.execute(_JUDGED, scope.values(metric=metric))
+def judged_items(connection: sqlite3.Connection, scope: Scope, metric: str, items: int) -> dict[str, JudgedItems]:
+    """Verdicts on the items of the queue, by judge version. The window is of the verdicts' own days.
+
+    `items`: their number, as `items_queued` returns it. What has fewer rows is looked through: the items of the queue,
+    or the verdicts of the metric in all queues.
+    """
+    if not items:
+        return {}
+    values = scope.values(metric=metric)
+    (verdicts,) = connection.execute(_VERDICTS, {**values, "most": items}).fetchone()
+    rows = connection.execute(_BY_VERDICT if verdicts < items else _BY_ITEM, values)
     return {judge: JudgedItems(*rest) for judge, *rest in rows}
+
+
+_QUEUED: Final = (
+    "SELECT coalesce(sum(items), 0) FROM item_profiles WHERE queue = ? AND profile >= '[1' AND profile < '[2'"
+)
 
 
 def items_queued(connection: sqlite3.Connection, scope: Scope) -> int:
     """Number of items that queue-item rows place in the queue."""
-    return sum(profile.items for profile in item_profiles(connection, scope.queue) if profile.placed)
+    (items,) = connection.execute(_QUEUED, (scope.queue,)).fetchone()
+    return int(items)

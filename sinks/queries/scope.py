@@ -1,5 +1,8 @@
 """What every query over rows binds: a queue, a window, a judge version, and the rules by which its rows count."""
 
+# SQL is put together from constants of this file alone; values are always bound.
+# ruff: noqa: S608
+
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -30,13 +33,20 @@ ON_TOPIC: Final = """(
 `e`.
 """
 
-TAG_VALUE: Final = """
-coalesce(
-    (SELECT t.value FROM json_each(a.tags) AS t WHERE t.key = :tag),
-    (SELECT t.value FROM queue_items AS q CROSS JOIN json_each(q.tags) AS t
-        WHERE q.queue = a.queue AND q.item_id = a.item_id AND t.key = :tag),
-    (SELECT t.value FROM json_each(e.tags) AS t WHERE t.key = :tag))
-"""
+TAGGED_ITEM: Final = "(SELECT i.id FROM queue_items AS i WHERE i.queue = a.queue AND i.item_id = a.item_id)"
+"""SQL: the row of the queue item of annotation `a`."""
+
+
+def _tag_of(table: str, row: str) -> str:
+    return f"""(
+    SELECT t.value FROM {table} AS x INDEXED BY {table}_tags CROSS JOIN json_each(x.tags) AS t
+    WHERE x.id = {row} AND x.tags IS NOT NULL AND t.key = :tag)"""
+
+
+TAG_VALUE: Final = (
+    f"coalesce({_tag_of('annotations', 'a.id')}, {_tag_of('queue_items', TAGGED_ITEM)}, "
+    f"{_tag_of('evaluations', 'e.id')})"
+)
 """SQL: the value of a tag of annotation `a`, else of the queue item, else of evaluation `e`."""
 
 OF_JUDGE: Final = "(:judge IS NULL OR e.judge = :judge)"

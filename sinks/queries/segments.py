@@ -12,7 +12,7 @@ from aggregator.statistics.error_side import ErrorSide, error_side
 from aggregator.statistics.segments import FisherTest, ItemVotes, SegmentLean, SegmentTest, differences
 from sinks import budgets
 from sinks.queries.results import WindowName
-from sinks.queries.scope import HUMAN_PASS, OF_JUDGE, TAG_VALUE, Scope
+from sinks.queries.scope import HUMAN_PASS, OF_JUDGE, TAG_VALUE, TAGGED_ITEM, Scope
 
 TAG: Final = "tag:"
 """Prefix of a tag's name in `by`."""
@@ -24,10 +24,15 @@ _COLUMNS: Final = {
 ATTRIBUTES: Final = tuple(_COLUMNS)
 """What comparisons can be divided by, other than tags."""
 _FROM: Final = f"""
-FROM annotations AS a CROSS JOIN evaluations AS e INDEXED BY evaluations_current
+FROM annotations AS a INDEXED BY annotations_people CROSS JOIN evaluations AS e INDEXED BY evaluations_current
     ON e.item_id = a.item_id AND e.metric = :metric AND e.current = 1 AND {OF_JUDGE}
 """
 _WHERE: Final = "WHERE a.queue = :queue AND a.criterion = :criterion AND a.counted = 1 AND a.at >= :start"
+
+
+def _tags_of(table: str, row: str) -> str:
+    """SQL: the tags of a row; NULL without any."""
+    return f"(SELECT x.tags FROM {table} AS x INDEXED BY {table}_tags WHERE x.id = {row} AND x.tags IS NOT NULL)"
 
 
 def _votes_of(weight: str, condition: str = "1") -> str:
@@ -43,15 +48,23 @@ def _votes_of(weight: str, condition: str = "1") -> str:
 
 # Most annotations of an item decide whether people pass it: m, w and w - m are above 0 where they do, of the segment,
 # of the whole item, and of what the item has in other segments. An item has one verdict of the metric. Materialized,
-# because a value in GROUP BY would be looked up twice.
+# because a value in GROUP BY would be looked up twice. Almost all items are in one segment: only the others are sorted
+# by value.
 _SEGMENTS: Final = f"""
 WITH compared AS MATERIALIZED (
     SELECT {{value}} AS value, a.item_id AS item_id, e.passed AS passed, {HUMAN_PASS} AS human {_FROM} {_WHERE}),
+items AS MATERIALIZED (
+    SELECT item_id, passed, min(value) AS value, sum(human) AS passes, sum(NOT human) AS fails,
+        min(value) IS max(value) AND count(value) IN (0, count(*)) AS whole
+    FROM compared GROUP BY item_id),
 voted AS (
-    SELECT value, item_id, passed, sum(human) AS passes, sum(NOT human) AS fails FROM compared GROUP BY value, item_id),
+    SELECT c.value AS value, c.item_id AS item_id, c.passed AS passed, sum(c.human) AS passes, sum(NOT c.human) AS fails
+    FROM compared AS c WHERE c.item_id IN (SELECT item_id FROM items WHERE NOT whole) GROUP BY c.value, c.item_id),
 weighed AS (
-    SELECT value, passed, passes, fails, passes - fails AS m, sum(passes - fails) OVER item AS w,
-        row_number() OVER (PARTITION BY item_id ORDER BY value) AS place
+    SELECT value, passed, passes, fails, passes - fails AS m, passes - fails AS w, 1 AS place
+    FROM items WHERE whole
+    UNION ALL SELECT value, passed, passes, fails, passes - fails, sum(passes - fails) OVER item,
+        row_number() OVER (PARTITION BY item_id ORDER BY value)
     FROM voted WINDOW item AS (PARTITION BY item_id)),
 divided (value, tp, fn, tn, fp, items, m1, m2, m3, m4, w1, w2, w3, w4, o1, o2, o3, o4, all1, all2, all3, all4) AS (
     SELECT value, sum(passes * passed), sum(passes * (1 - passed)), sum(fails * (1 - passed)), sum(fails * passed),
@@ -65,9 +78,9 @@ FROM divided ORDER BY items DESC, value LIMIT {budgets.SEGMENTS_READ}
 # Comparisons with the same tags are counted first. json_patch merges objects: a name counts once for a comparison.
 _TAGS: Final = f"""
 WITH alike AS MATERIALIZED (
-    SELECT a.tags AS of_annotation, q.tags AS of_item, e.tags AS of_evaluation, count(*) AS comparisons
-    {_FROM} LEFT JOIN queue_items AS q ON q.queue = a.queue AND q.item_id = a.item_id {_WHERE}
-    GROUP BY 1, 2, 3)
+    SELECT {_tags_of("annotations", "a.id")} AS of_annotation, {_tags_of("queue_items", TAGGED_ITEM)} AS of_item,
+        {_tags_of("evaluations", "e.id")} AS of_evaluation, count(*) AS comparisons
+    {_FROM} {_WHERE} GROUP BY 1, 2, 3)
 SELECT t.key FROM alike CROSS JOIN json_each(json_patch(json_patch(
     ifnull(of_annotation, '{{}}'), ifnull(of_item, '{{}}')), ifnull(of_evaluation, '{{}}'))) AS t
 GROUP BY t.key ORDER BY sum(comparisons) DESC, t.key LIMIT {budgets.TAGS}

@@ -11,7 +11,8 @@ from aggregator.snapshot.build import Nulls
 from aggregator.statistics.confusion import Confusion, Undefined
 from aggregator.statistics.versions import mcnemar
 from sinks.queries.results import WindowName
-from sinks.queries.scope import HUMAN_PASS, Scope
+from sinks.queries.rows import PEOPLE
+from sinks.queries.scope import Scope
 
 
 class JudgedBy(NamedTuple):
@@ -84,22 +85,22 @@ class SideBySide(TypedDict):
     """Reason for every field of this object that is null."""
 
 
-# A superseded verdict counts for its own version.
-_VERDICT: Final = """
-{name}.item_id = p.item_id AND {name}.metric = :{name}_metric AND {name}.failure = 0 AND {name}.deleted = 0
-    AND CASE WHEN :{name}_judge IS NULL THEN {name}.current = 1 ELSE {name}.judge = :{name}_judge END
-"""
+def _verdict(name: str, *, of_version: bool) -> str:
+    """SQL: the verdict on an item; a superseded one counts for its own version."""
+    index, which = "current", "{name}.current = 1"
+    if of_version:
+        index, which = "identity", "{name}.failure = 0 AND {name}.deleted = 0 AND {name}.judge = :{name}_judge"
+    return f"""
+    CROSS JOIN evaluations AS {name} INDEXED BY evaluations_{index}
+        ON {name}.item_id = p.item_id AND {name}.metric = :{name}_metric AND {which.format(name=name)}
+    """
+
+
 _SIDE_BY_SIDE: Final = f"""
-WITH people AS MATERIALIZED (
-    SELECT a.item_id AS item_id, sum({HUMAN_PASS}) AS passes, sum(NOT {HUMAN_PASS}) AS fails
-    FROM annotations AS a
-    WHERE a.queue = :queue AND a.criterion = :criterion AND a.counted = 1 AND a.at >= :start
-    GROUP BY a.item_id)
+WITH {PEOPLE}
 SELECT e.passed, f.passed, CASE WHEN p.passes > p.fails THEN 1 WHEN p.passes < p.fails THEN 0 END,
     count(*), sum(p.passes), sum(p.fails)
-FROM people AS p
-CROSS JOIN evaluations AS e ON {_VERDICT.format(name="e")}
-CROSS JOIN evaluations AS f ON {_VERDICT.format(name="f")}
+FROM people AS p {{first}} {{second}}
 GROUP BY 1, 2, 3
 """
 
@@ -127,7 +128,11 @@ def side_by_side(
         "f_metric": second.metric,
         "f_judge": second.judge,
     }
-    groups = [_AlikeItems(*row) for row in connection.execute(_SIDE_BY_SIDE, values)]
+    sql = _SIDE_BY_SIDE.format(
+        first=_verdict("e", of_version=first.judge is not None),
+        second=_verdict("f", of_version=second.judge is not None),
+    )
+    groups = [_AlikeItems(*row) for row in connection.execute(sql, values)]
 
     def items(*, first_right: bool, second_right: bool) -> int:
         wanted = first_right, second_right

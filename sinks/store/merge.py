@@ -41,6 +41,19 @@ WHERE item_id IN (
     SELECT item_id FROM annotations WHERE queue = :queue UNION SELECT item_id FROM queue_items WHERE queue = :queue)
 """
 
+# Only widened: rows that are replaced may have been the reason.
+_NOTE_SCALE: Final = """
+INSERT INTO judge_scales VALUES (?1, ?2, ?3, ?3, ?4)
+ON CONFLICT (metric, judge) DO UPDATE SET
+    lowest = coalesce(min(lowest, excluded.lowest), lowest, excluded.lowest),
+    highest = coalesce(max(highest, excluded.highest), highest, excluded.highest),
+    sizes = sizes | excluded.sizes
+WHERE lowest IS NOT coalesce(min(lowest, excluded.lowest), lowest, excluded.lowest)
+    OR highest IS NOT coalesce(max(highest, excluded.highest), highest, excluded.highest)
+    OR sizes <> sizes | excluded.sizes
+"""
+_TENS: Final = 10
+
 _CHUNK: Final = 10_000
 """Most rows in memory."""
 
@@ -147,6 +160,7 @@ def _merge_chunk(
     criteria: set[tuple[str, int, str]] = set()
     metrics: set[tuple[int, str]] = set()
     judges: set[tuple[str, str]] = set()
+    scales: set[tuple[str, str, float | None, int]] = set()
     items: set[tuple[str, int]] = set()
     item_ids: dict[str, int] = {}
     for key, value in rows:
@@ -165,12 +179,15 @@ def _merge_chunk(
             evaluations.append(evaluation_row(fact, item_id, partition))
             metrics.add((item_id, fact.metric))
             judges.add((fact.metric, fact.judge))
+            if fact.score is not None:
+                scales.add((fact.metric, fact.judge, fact.threshold, _size(fact.score)))
         else:
             queue_items.append(queue_item_row(fact, item_id, partition))
             items.add((fact.queue, item_id))
     connection.executemany(_MERGE_ANNOTATIONS, annotations)
     connection.executemany(_MERGE_EVALUATIONS, evaluations)
     connection.executemany(_MERGE_QUEUE_ITEMS, queue_items)
+    connection.executemany(_NOTE_SCALE, scales)
     connection.executemany("INSERT OR IGNORE INTO touched_criteria VALUES (?, ?, ?)", criteria)
     connection.executemany("INSERT OR IGNORE INTO touched_metrics VALUES (?, ?)", metrics)
     connection.executemany("INSERT OR IGNORE INTO touched_judges VALUES (?, ?)", judges)
@@ -181,6 +198,14 @@ def _merge_chunk(
     )
     connection.executemany("INSERT OR IGNORE INTO touched_items VALUES (?, ?)", items)
     return {queue for queue, *_ in criteria} | {queue for queue, _ in items}
+
+
+def _size(score: float) -> int:
+    """The size of a score, as `judge_scales` has it."""
+    size = abs(score)
+    if size >= _TENS:
+        return 4
+    return 2 if size > 1 else int(0 < size < 1)
 
 
 def _item_id(connection: sqlite3.Connection, item: str) -> int:

@@ -11,9 +11,11 @@ def downgrade(path: Path) -> None:
     later = (
         "waiting_judges",
         "judge_periods",
+        "judge_scales",
         *(f"search_{of}" for of in ("words_0", "words_1", "documents", "state", "pending")),
     )
-    indexes = ("annotations_people", "evaluations_superseded")
+    tagged = tuple(f"{table}_tags" for table in ("annotations", "evaluations", "queue_items"))
+    indexes = ("annotations_people", "evaluations_superseded", "queue_items_removed", *tagged)
     drops = [f"DROP TABLE {table}" for table in later] + [f"DROP INDEX {index}" for index in indexes]
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript("; ".join([*drops, "PRAGMA user_version = 7"]))

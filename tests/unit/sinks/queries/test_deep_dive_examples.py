@@ -9,6 +9,7 @@ from aggregator.statistics.confusion import wilson
 from aggregator.statistics.segments import fisher
 from aggregator.statistics.versions import mcnemar
 from sinks.queries import deep_dive
+from sinks.queries.rows import scales
 from sinks.queries.scope import Scope
 from sinks.queries.thresholds import what_if
 from tests.unit.sinks.queries.test_deep_dive import TODAY, stored
@@ -190,3 +191,35 @@ def test_versions_that_a_third_one_superseded_are_compared_once() -> None:
         ("v1", "v3", 1, 0, 1),
         ("v2", "v3", 1, 0, 0),
     ]
+
+
+def test_scales_are_read_from_rows_only_where_versions_ever_differed() -> None:
+    def rows(metric: str, *verdicts: tuple[str, float, float | None]) -> list[Fact]:
+        return [
+            Evaluation(
+                DAY_MS,
+                f"{metric}{number}",
+                f"i{number}",
+                metric,
+                judge=judge,
+                score=score,
+                threshold=limit,
+                passed=True,
+            )
+            for number, (judge, score, limit) in enumerate(verdicts)
+        ]
+
+    facts: list[Fact] = [Annotation(DAY_MS, f"a{number}", "q", f"i{number}", stars=5) for number in range(3)]
+    facts += rows("one", ("v1", 0.2, 0.5), ("v1", 1.0, 0.5), ("v2", 0.9, None))
+    facts += rows("newer threshold", ("v1", 0.2, 0.5), ("v1", 0.3, 0.6), ("v2", 0.9, 0.6))
+    facts += rows("two scales", ("v1", 0.2, 0.5), ("v2", 85, 70), ("v2", 12, 70))
+    facts += rows("two scales of scores", ("v1", 0.2, None), ("v1", 85, None), ("v1", 12, None))
+    facts.append(Evaluation(DAY_MS, "u", "unrated", "elsewhere", judge="v1", score=0.85, threshold=0.5, passed=True))
+    with stored(facts) as store, store.read() as connection:
+        found = scales(connection, SCOPE, "overall")
+    assert found == {
+        "one": ({}, False),
+        "newer threshold": ({"v1": [0.5, 0.6], "v2": [0.6]}, False),
+        "two scales": ({"v1": [0.5], "v2": [70]}, True),
+        "two scales of scores": ({"v1": []}, True),
+    }
