@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
-from aggregator.days import DAY_MS, Window, day_of
+from aggregator.days import DAY_MS, Window, day_of, in_words
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import OUTCOMES, Outcome
@@ -19,7 +19,7 @@ from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, item_path, queue_path
 from sinks.queries.comparisons import ComparisonsByOutcome, ComparisonSort, Query, count_outcomes, find
 from sinks.queries.item_rows import RowChoice, find_item, item_rows
-from sinks.queries.items import ItemTotals, chosen_items, count_items
+from sinks.queries.items import ItemTotals, chosen_items, count_items, newest_only
 from sinks.queries.queues import QueueEntry, annotator_names
 from sinks.queries.search import SearchState, search_words
 
@@ -100,6 +100,15 @@ class Tab:
     current: bool
 
 
+class NewestOnly(NamedTuple):
+    """The annotations that a list looks at are the newest."""
+
+    since: str
+    """Time of the first of them."""
+    earlier: str | None
+    """The address of the list of those before this day; None where all are of one day."""
+
+
 @dataclass(frozen=True, slots=True)
 class ItemsPage:
     """Content of the page of items."""
@@ -126,6 +135,8 @@ class ItemsPage:
     """Judge versions with a comparison."""
     search: SearchState | None
     """What the search does not look at; None without a search."""
+    newest_only: NewestOnly | None
+    """Where the list begins, if the choice has too many comparisons to look at all of them."""
     wordless: bool
     """Whether the search has no letter or digit."""
     same_id: str | None
@@ -151,6 +162,7 @@ def items_page(
         return None
     chosen = _chosen(document, query, rules)
     query, search = find(connection, query)
+    query = _answerable(connection, query, chosen, rules, today)
     totals = _totals(services, cache, connection, entry, query)
     found = chosen_items(connection, query, rules, today, totals)
     choice = RowChoice(
@@ -200,11 +212,34 @@ def items_page(
             lambda: annotator_names(connection, query.queue, _CHOICES),
         ),
         search=search,
+        newest_only=None if query.oldest is None else _newest_only(request, query.oldest.at),
         wordless=query.search is not None and not search_words(query.search),
         same_id=_same_id(connection, query),
         earlier=request.href(page=request.page - 1) if request.page > 1 else None,
         later=request.href(page=request.page + 1) if query.offset + PAGE < totals.items else None,
     )
+
+
+def _answerable(
+    connection: sqlite3.Connection,
+    query: Query,
+    chosen: Sequence[tuple[int, MetricDocument]],
+    rules: CountingRules,
+    today: date,
+) -> Query:
+    """The query, of the newest annotations where it has so many comparisons that sorting them would take long."""
+    comparisons = sum(metric["comparisons"] for _, metric in chosen)
+    if query.search is not None or comparisons <= budgets.LISTED_COMPARISONS:
+        return query
+    metrics = len({metric["metric"] for _, metric in chosen})
+    return newest_only(connection, query, rules, today, max(1, budgets.LISTED_COMPARISONS // metrics))
+
+
+def _newest_only(request: ItemsRequest, at: int) -> NewestOnly:
+    until, day = request.query.until, day_of(at)
+    # The first day is looked at again, because the list has a part of it only.
+    earlier = None if until is not None and day_of(until - 1) == day else request.href(to=day)
+    return NewestOnly(in_words(at), earlier)
 
 
 def _totals(

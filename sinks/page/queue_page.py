@@ -179,6 +179,10 @@ class QueuePage:
     """Only for a queue that never had a comparison."""
     metrics_total: int
     """Number of metrics of the criterion, of which `figures` and `off_topic` are a part."""
+    details_of: str | None = None
+    """Time of the earlier state that the slow parts are of; None when they are of this one."""
+    details_follow: bool = False
+    """Whether the slow parts are being computed."""
 
     @property
     def trusted(self) -> set[str]:

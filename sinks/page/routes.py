@@ -32,8 +32,10 @@ from sinks.page.disagreements_page import DisagreementsPage, DisagreementsReques
 from sinks.page.export import csv_lines, export, file_name, json_lines
 from sinks.page.item_entries import breakable, folds, marked
 from sinks.page.item_page import ItemPage
+from sinks.page.large_queue import page_in_time
 from sinks.page.layout import Shell, shell
 from sinks.page.next_page import NextPage, NextRequest, next_csv, next_page
+from sinks.page.slow_answers import SlowAnswers
 from sinks.page.templating import page_environment
 from sinks.page.urls import item_path, queue_path
 from sinks.queries.comparisons import ComparisonSort as ItemSort
@@ -91,6 +93,7 @@ class Pages:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._cache = AnswerCache()
+        self._slow: SlowAnswers[queue_page.QueuePage | None] = SlowAnswers()
         self._assets = Assets()
         self._templates = templates()
         self._context = {
@@ -172,12 +175,16 @@ class Pages:
     async def _queue_page(self, choice: queue_page.QueueRequest) -> queue_page.QueuePage:
         return await self._services.query_queue(
             choice.queue,
-            lambda connection, entry: queue_page.queue_page(self._services, self._cache, connection, entry, choice),
+            lambda connection, entry: page_in_time(
+                self._services, self._cache, connection, entry, choice, slow=self._slow
+            ),
         )
 
     async def _file(self, request: Request) -> Response:
         name, _, kind = request.path_params["name"].partition(".")
         page = await self._queue_page(replace(self._queue_choice(request), more=True))
+        if page.details_follow:
+            raise HTTPException(503, "the details of this queue are being computed: retry later", {"Retry-After": "10"})
         headers = {**FILE_HEADERS, "Content-Disposition": f'attachment; filename="{name}.{kind}"'}
         if kind == "svg" and name in CHARTS and CHARTS[name](page):
             drawn = await self._text(

@@ -137,7 +137,8 @@ const settle = () => {
   for (const bars of all('.bars')) if (!stops(bars).some((stop) => stop.matches(':focus'))) rove(bars, stops(bars)[0]);
 };
 
-// The slow parts are requested after the rest has arrived, and again at most every ten seconds.
+// The slow parts are requested after the rest has arrived, and again at most every ten seconds. Those of a very large
+// queue may not be ready yet.
 const light = (address) => {
   const url = new URL(address, location.href);
   url.searchParams.delete('more');
@@ -148,7 +149,9 @@ const more = () => {
   const part = document.querySelector('#more');
   if (!part || (!part.hasAttribute('data-lazy') && !slow) || Date.now() - slow < 10000) return Promise.resolve();
   slow = Date.now();
-  return refresh(part.dataset.more);
+  return refresh(part.dataset.more).then(() => {
+    if (document.querySelector('#more[data-lazy]')) setTimeout(() => more().catch(() => {}), 10500);
+  });
 };
 
 // An answer is dropped when a later choice has been made while it was under way.

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.policy import Policy
 from aggregator.snapshot.inputs import CountingRules
+from sinks import budgets
 from sinks.api.services import Services
 from sinks.budgets import ITEM_ROWS
 from sinks.page.export import COLUMNS
@@ -384,3 +386,32 @@ async def test_a_criterion_with_a_pass_limit_of_its_own_names_it(store: Store, t
     assert "3 stars or more. " in pages["overall"]
     assert shown(items) == ["tone"]
     assert "Borderline" in items.words
+
+
+async def test_a_list_with_too_many_comparisons_has_the_newest_and_leads_to_the_others(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three items of each day, all annotated at the same time, as an import without times has them."""
+    facts: list[Fact] = []
+    for day in range(3):
+        for number in range(3):
+            facts += case(f"d{day}-{number}", stars=2, passed=True, at=NOW_MS - day * DAY_MS)
+    fill(store, facts)
+    monkeypatch.setattr(budgets, "LISTED_COMPARISONS", 5)
+    seen: list[list[str]] = []
+    address = "/queues/q/items?sort=newest"
+    async with connected(view_of(store, tmp_path)) as client:
+        while address:
+            page = read((await client.get(address)).text)
+            seen.append(shown(page))
+            notes = page.all("p", data_key="newest-only")
+            links = [link for note in notes for link in note.all("a")]
+            assert len(notes) == (len(seen) < 3)
+            address = links[0].attributes["href"] if links else ""
+        exported = (await client.get("/queues/q/items.jsonl")).text.splitlines()
+    assert seen == [
+        ["d0-2", "d0-1", "d0-0", "d1-2", "d1-1"],
+        ["d1-2", "d1-1", "d1-0", "d2-2", "d2-1"],
+        ["d2-2", "d2-1", "d2-0"],
+    ]
+    assert len(exported) == 9

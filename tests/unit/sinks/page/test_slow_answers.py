@@ -1,0 +1,83 @@
+"""Answers that take long: nobody waits longer than a moment, and an earlier answer is given meanwhile."""
+
+import threading
+from collections.abc import Callable
+
+from sinks.page.slow_answers import SlowAnswers
+
+WAIT = 30.0
+
+
+class Slow:
+    """Builds that end when the test lets them."""
+
+    def __init__(self) -> None:
+        self.built: list[str] = []
+        self.begun = threading.Semaphore(0)
+        self.go = threading.Semaphore(0)
+
+    def of(self, answer: str) -> Callable[[], tuple[str, str]]:
+        def build() -> tuple[str, str]:
+            self.begun.release()
+            assert self.go.acquire(timeout=WAIT)
+            self.built.append(answer)
+            return answer, f"answer {answer}"
+
+        return build
+
+
+class Clock:
+    """Seconds that the test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_an_answer_that_is_ready_in_time_is_given_and_kept() -> None:
+    slow, answers = Slow(), SlowAnswers[str]()
+    slow.go.release()
+    assert answers.get("q", "1", slow.of("1"), WAIT) == "answer 1"
+    assert answers.get("q", "1", slow.of("1"), WAIT) == "answer 1"
+    assert slow.built == ["1"]
+
+
+def test_meanwhile_there_is_no_answer_or_the_earlier_one_and_one_is_computed() -> None:
+    slow, clock = Slow(), Clock()
+    answers = SlowAnswers[str](clock)
+    assert answers.get("q", "1", slow.of("1"), 0) is None
+    assert answers.get("q", "1", slow.of("1"), 0) is None
+    assert slow.begun.acquire(timeout=WAIT)
+    slow.go.release()
+    assert answers.get("q", "1", slow.of("1"), WAIT) == "answer 1"
+    clock.now = 1.0
+    assert answers.get("q", "2", slow.of("2"), WAIT) == "answer 1"
+    assert slow.begun.acquire(timeout=WAIT)
+    assert slow.built == ["1"]
+
+
+def test_an_answer_is_not_computed_again_before_a_pause_of_four_times_what_it_took() -> None:
+    slow, clock = Slow(), Clock()
+    answers = SlowAnswers[str](clock)
+    assert answers.get("q", "1", slow.of("1"), 0) is None
+    assert slow.begun.acquire(timeout=WAIT)
+    clock.now = 10.0
+    slow.go.release()
+    assert answers.get("q", "1", slow.of("1"), WAIT) == "answer 1"
+    for clock.now in (10.0, 49.9):
+        assert answers.get("q", "2", slow.of("2"), WAIT) == "answer 1"
+        assert not slow.begun.acquire(blocking=False)
+    clock.now = 50.0
+    assert answers.get("q", "2", slow.of("2"), WAIT) == "answer 1"
+    assert slow.begun.acquire(timeout=WAIT)
+
+
+def test_after_a_failure_the_next_request_tries_again() -> None:
+    answers = SlowAnswers[str]()
+
+    def fail() -> tuple[str, str]:
+        raise ValueError("impossible numbers")
+
+    assert answers.get("q", "1", fail, WAIT) is None
+    assert answers.get("q", "1", lambda: ("1", "answer 1"), WAIT) == "answer 1"
