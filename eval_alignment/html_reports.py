@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from eval_alignment.output_files import replaced_when_whole
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 
@@ -34,6 +35,7 @@ def gate_result(outcome: ExitCode, lines: Sequence[str]) -> "GateResult":
 def write_report(path: Path, text: str) -> None:
     """Write a report. Raises ReportError."""
     try:
-        path.write_text(text, encoding="utf-8")
+        with replaced_when_whole(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise ReportError(f"cannot write the report: {error}") from error

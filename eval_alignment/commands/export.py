@@ -3,6 +3,7 @@
 import asyncio
 import unicodedata
 from pathlib import Path
+from typing import IO
 
 import click
 from aiokafka.errors import KafkaError
@@ -12,6 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from eval_alignment import kafka_wiring, settings, wiring
 from eval_alignment.ledger_export import Ledger, LedgerError, add_waiting, line, read_ledger
 from eval_alignment.options import broker_option
+from eval_alignment.output_files import replaced_when_whole
 from sinks.page.wording import rebuilding_words
 from streams.kafka.topics import TopicsError
 
@@ -49,11 +51,7 @@ def export(*, brokers: str | None, queue: str | None, output: Path, skip_unreada
         raise kafka_wiring.failure(chosen, error) from error
     except (TopicsError, LedgerError) as error:
         raise click.ClickException(str(error)) from error
-    written = 0
-    with click.open_file(str(output), "wb", atomic=str(output) != "-") as out:
-        for fact in ledger.facts(None if queue is None else unicodedata.normalize("NFC", queue)):
-            out.write(line(fact))
-            written += 1
+    written = _write(ledger, queue, output)
     rows = len(ledger.rows) - ledger.waiting
     click.echo(f"{written} events written, {rows} rows in the ledger", err=True)
     if waiting:
@@ -71,6 +69,26 @@ def export(*, brokers: str | None, queue: str | None, output: Path, skip_unreada
         )
     if ledger.skipped:
         raise click.ClickException("records of the ledger or the tallies could not be read; the other rows are written")
+
+
+def _write(ledger: Ledger, queue: str | None, output: Path) -> int:
+    """Write the facts of a queue, or all; returns their number."""
+    name = None if queue is None else unicodedata.normalize("NFC", queue)
+    if str(output) == "-":
+        return _write_to(click.get_binary_stream("stdout"), ledger, name)
+    try:
+        with replaced_when_whole(output) as file:
+            return _write_to(file, ledger, name)
+    except OSError as error:
+        raise click.ClickException(f"cannot write {output}: {error.strerror or error}") from error
+
+
+def _write_to(out: IO[bytes], ledger: Ledger, queue: str | None) -> int:
+    written = 0
+    for fact in ledger.facts(queue):
+        out.write(line(fact))
+        written += 1
+    return written
 
 
 def _read(chosen: settings.Settings, *, skip_unreadable: bool, waiting: bool) -> Ledger:
