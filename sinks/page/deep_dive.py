@@ -13,6 +13,7 @@ from typing import Final, TypeVar, cast
 
 from cachetools import LRUCache
 
+from aggregator.statistics.confusion import Outcome
 from aggregator.statistics.scales import ScaleCheck
 from aggregator.statistics.what_if import ScoredItems
 from sinks.page.charts import (
@@ -27,10 +28,12 @@ from sinks.page.charts import (
     several_years,
     spark,
 )
+from sinks.page.words import WordsSummary, summarize
 from sinks.queries import deep_dive
 from sinks.queries.alternative import alternative_annotator
 from sinks.queries.alternative_results import AlternativeAnnotator
 from sinks.queries.calibration import ScoreCalibration, calibration_of
+from sinks.queries.comparisons import Query
 from sinks.queries.days import DayCells, PublishedCells, day_cells, published_cells, weekly_alignment
 from sinks.queries.judge_changes import successors
 from sinks.queries.people import Annotators, annotators
@@ -41,6 +44,7 @@ from sinks.queries.segments import Segments, segments
 from sinks.queries.side_by_side import JudgedBy, SideBySide, side_by_side
 from sinks.queries.version_counts import Judges, judge_versions
 from sinks.queries.what_if_answer import what_if_of
+from sinks.queries.written import written
 
 LIGHT: Final = 20_000
 """Most comparisons of a queue whose page contains everything; the page of a larger one loads the slow parts later."""
@@ -182,6 +186,23 @@ class CachedQueries:
             f"{first!r} next to {second!r}",
             lambda: side_by_side(self.connection, self.scope, self.criterion, first, second),
         )
+
+    def words(self, metric: str, outcomes: Sequence[Outcome], judge: str | None) -> WordsSummary:
+        """What is frequent in the texts about misaligned items of a metric, or of one of its versions."""
+        scope = self.scope
+
+        def build() -> WordsSummary:
+            query = Query(
+                queue=scope.queue,
+                criterion=self.criterion,
+                metric=metric,
+                outcomes=outcomes,
+                judge=judge or scope.judge,
+                window=scope.window,
+            )
+            return summarize(*written(self.connection, query, scope.rules, scope.today))
+
+        return self._cached(f"words {outcomes!r} {judge}", build, metric)
 
     def _judges(self) -> Judges:
         return self._cached(

@@ -5,19 +5,23 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from aggregator.snapshot.inputs import CountingRules
-from aggregator.snapshot.schema import MetricDocument, NewestJudgeDocument
-from aggregator.statistics.error_side import SIGNIFICANCE
-from aggregator.statistics.gate import Gate
+from aggregator.statistics.confusion import Outcome
+from sinks.page.advice import Advice, Advisor
 from sinks.page.figures import Figure, anchor
-from sinks.page.formats import count, p_value, percent, plural
-from sinks.page.remedies import QueueChoices, Remedies
-from sinks.page.urls import Value
-from sinks.page.wording import DISAGREEMENT, Lean, isolated, judge_version, lean, lean_sentence, people_disagree
+from sinks.page.formats import count, percent, plural
+from sinks.page.judged import Judged, worse_versions
+from sinks.page.remedies import TRY_THRESHOLD, QueueChoices, Remedies
+from sinks.page.wording import DISAGREEMENT, isolated, lean_sentence, people_disagree
 from sinks.queries.results import Ceiling, VersionTest
 
-_FINDINGS: Final = 3
+FINDINGS_UNFOLDED: Final = 3
+"""Most findings that a page shows before a reader unfolds the others."""
+_SAID: Final = 3
+_ADVISED: Final = 9
+"""Most findings with advice, which may need queries."""
 NEW_VERSION_WORSE: Final = "New version worse"
 PEOPLE_DISAGREE: Final = "People disagree"
+NO_BETTER: Final = "No better than a constant judge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,14 @@ class Highlight:
     """What else to do about it: words and address of each."""
     metric: str | None = None
     """The metric that it is about; None where it is about the criterion."""
+    help: str = "Gate"
+    """The term that explains how it was found."""
+    outcomes: Sequence[Outcome] = ()
+    """Of the misaligned items that it is about."""
+    said: Sequence[tuple[str, int, str]] = ()
+    """What people wrote often about these items: words, number of texts, and the address of the items with them."""
+    advice: Advice | None = None
+    """What to do about it; None while that is not known."""
 
     @property
     def key(self) -> str:
@@ -45,41 +57,6 @@ class Highlight:
 def finding_key(head: str, name: str) -> str:
     """Element id of the card with a head about a metric, or about the criterion."""
     return f"f-{anchor(head, name)}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A metric by its newest judge version, which is the one that the gate is about; where the reader chose a version,
-    by the current verdicts of that one, which its items and all other numbers of the page are of.
-    """
-
-    figure: Figure
-    judge: NewestJudgeDocument | MetricDocument
-    lean: Lean
-
-    @property
-    def version(self) -> str:
-        """The version in a sentence of its own; empty where the metric has one."""
-        words = judge_version(self.figure.document)
-        return f" {words}." if words else ""
-
-    @property
-    def below_baseline(self) -> bool:
-        """Whether a constant judge would agree with people at least as often; False while the gate is undecided."""
-        alignment, baseline = self.judge["alignment"], self.judge["baseline"]
-        decided = self.figure.document["gate_state"] is not Gate.UNDECIDED
-        return decided and alignment is not None and baseline is not None and alignment <= baseline
-
-    def items(self, request: QueueChoices, outcome: str) -> str:
-        """The address of its items with an outcome."""
-        return request.items(**self.choice(outcome))
-
-    def choice(self, outcome: str) -> dict[str, Value]:
-        """What chooses its items with an outcome."""
-        chosen: dict[str, Value] = {"metric": self.figure.document["metric"], "outcome": outcome}
-        # Without a version of its own, the one that the reader chose stays.
-        newest = self.figure.document["newest_judge"]
-        return {**chosen, "judge": newest["judge"]} if self.version and newest and newest["judge"] else chosen
 
 
 def newest_of_several(request: QueueChoices, drawn: Sequence[Figure]) -> dict[str, str]:
@@ -98,32 +75,37 @@ def find(
     ceiling: Ceiling | None,
     rules: CountingRules,
     remedies: Remedies,
-    tests: Mapping[str, VersionTest],
+    advisor: Advisor | None,
 ) -> list[Highlight]:
-    """Whether people disagree; judge versions that are worse than the one before, by `tests`; the strictest and the
-    most lenient metric, metrics no better than a constant judge, and the closest to people.
+    """Whether people disagree; judge versions that are worse than the one before; the strictest and the
+    most lenient metric, metrics no better than a constant judge, and the closest to people. The first are shown, the
+    others folded: links of the start page may lead to each.
+
+    Without an `advisor` nobody knows what to do about them, nor which versions are worse.
     """
     request = remedies.request
     known = [
-        _Judged(figure, judge, lean(judge))
+        judged
         for figure in drawn
-        if (judge := figure.document["newest_judge"] if request.judge is None else figure.document) is not None
-        and judge["items_compared"] >= rules.limits.items
+        if (judged := Judged.of(request, figure)) is not None and judged.judge["items_compared"] >= rules.limits.items
     ]
     findings = [] if ceiling is None else list(_disagreement(request, ceiling))
-    findings += _worse_versions(request, tests, remedies)
+    findings += [] if advisor is None else _worse_versions(request, advisor.tests, remedies)
     findings += [
-        _leaning(request, max(leaning, key=lambda judged: abs(judged.judge["bias"] or 0)), remedies)
+        # The start page names the same one.
+        _leaning(request, min(leaning, key=lambda judged: (-abs(judged.judge["bias"] or 0), judged.metric)), remedies)
         for side in ("fn", "fp")
         if (leaning := [judged for judged in known if judged.lean.side == side])
     ]
     findings += [
         Highlight(
             tone="probation",
-            head="No better than a constant",
+            head=NO_BETTER,
+            help="Constant judge",
+            outcomes=("fp", "fn"),
             name=judged.figure.document["metric"],
             metric=judged.figure.document["metric"],
-            text=f"Agrees with people no more often than a judge that never changes its answer.{judged.version}",
+            text=f"A judge that always answers the same does as well.{judged.version}",
             action=f"Read {plural(judged.judge['fp'] + judged.judge['fn'], 'disagreement')}",
             href=judged.items(request, "fp,fn"),
             remedies=remedies.of(judged.figure.document["metric"], judged.choice("fp,fn")),
@@ -134,7 +116,37 @@ def find(
     closest = max(known, key=lambda judged: judged.judge["alignment"] or 0, default=None)
     if closest is not None and closest.lean.side == "" and not closest.below_baseline:
         findings.append(_closest(request, closest, remedies))
-    return _without_repetition(findings[:_FINDINGS])
+    return _without_repetition(_advised(findings, known, advisor))
+
+
+def _advised(findings: Sequence[Highlight], known: Sequence[Judged], advisor: Advisor | None) -> Iterator[Highlight]:
+    """The findings with what to do about each."""
+    of_metrics = {judged.metric: judged for judged in known}
+    for place, finding in enumerate(findings):
+        if advisor is None or place >= _ADVISED:
+            yield finding
+        elif finding.metric is None:
+            yield replace(finding, advice=advisor.of_people())
+        elif finding.metric in of_metrics:
+            advice = advisor.of_metric(of_metrics[finding.metric].figure)
+            offered = advisor.leaves_threshold(finding.metric)
+            remedies = [each for each in finding.remedies if offered or each[0] != TRY_THRESHOLD]
+            said = _said(of_metrics[finding.metric], finding, advisor) if place < FINDINGS_UNFOLDED else ()
+            yield replace(finding, advice=advice, said=said, remedies=remedies)
+        else:
+            yield finding
+
+
+def _said(judged: Judged, finding: Highlight, advisor: Advisor) -> list[tuple[str, int, str]]:
+    """What people wrote often about the items of a finding."""
+    if not finding.outcomes:
+        return []
+    people = advisor.queries.words(judged.metric, finding.outcomes, judged.own_version).people
+    choice, request = judged.choice(",".join(finding.outcomes)), advisor.remedies.request
+    return [
+        (each.words, each.texts, request.items(**{**choice, "search": each.words}))
+        for each in (people.phrases if people else ())[:_SAID]
+    ]
 
 
 def _without_repetition(findings: Iterable[Highlight]) -> list[Highlight]:
@@ -142,7 +154,9 @@ def _without_repetition(findings: Iterable[Highlight]) -> list[Highlight]:
     seen: set[tuple[str, str]] = set()
     cards = []
     for finding in findings:
-        cards.append(replace(finding, remedies=[remedy for remedy in finding.remedies if remedy not in seen]))
+        advised = None if finding.advice is None else finding.advice.href
+        remedies = [each for each in finding.remedies if each not in seen and each[1] != advised]
+        cards.append(replace(finding, remedies=remedies))
         seen.update(finding.remedies)
     return cards
 
@@ -152,6 +166,7 @@ def _disagreement(request: QueueChoices, ceiling: Ceiling) -> Iterator[Highlight
         yield Highlight(
             tone="probation",
             head=PEOPLE_DISAGREE,
+            help="Human ceiling",
             name=ceiling["criterion"],
             text=f"{percent(ceiling['agreement'] or 0)} of the pairs of annotators agree. {DISAGREEMENT}",
             action="Read where people disagree",
@@ -161,40 +176,33 @@ def _disagreement(request: QueueChoices, ceiling: Ceiling) -> Iterator[Highlight
 
 def _worse_versions(request: QueueChoices, tests: Mapping[str, VersionTest], remedies: Remedies) -> Iterator[Highlight]:
     """Newest versions with which people agree less often than with the one before; the surest first."""
-    for p, metric, test in worse_versions(tests):
-        compared: dict[str, Value] = {"depth": metric, "with": f"judge:{test['first']}"}
+    for _, metric, test in worse_versions(tests):
+        compared = {"depth": metric, "with": f"judge:{test['first']}"}
         new, old = (isolated(test[side]) if test[side] else "the unnamed version" for side in ("second", "first"))
-        disagreements: dict[str, Value] = {"metric": metric, "outcome": "fp,fn", "judge": test["second"] or None}
+        disagreements = {"metric": metric, "outcome": "fp,fn", "judge": test["second"] or None}
         yield Highlight(
             tone="untrusted",
             head=NEW_VERSION_WORSE,
+            help="Judge version",
             name=metric,
             metric=metric,
-            text=f"People agree with {new} less often than with {old}. Of {plural(test['items'], 'item')} that both "
-            f"judged, only {new} is right on {count(test['second_only'])} and only {old} on "
-            f"{count(test['first_only'])}. This is unlikely to be chance (exact McNemar test, p {p_value(p)}).",
+            text=f"People agree with {new} less often than with {old}, and this is unlikely to be chance. "
+            f"Of {plural(test['items'], 'item')} that both judged, only {new} is right on "
+            f"{count(test['second_only'])} and only {old} on {count(test['first_only'])}.",
             action="Compare the versions",
             href=f"{request.href(**compared)}#side-by-side",
             remedies=remedies.of_version(disagreements),
         )
 
 
-def worse_versions(tests: Mapping[str, VersionTest]) -> list[tuple[float, str, VersionTest]]:
-    """Of tests of newest versions those that found a worse one: p value, metric and test, the surest first."""
-    worse = [
-        (test["p_value"], metric, test)
-        for metric, test in tests.items()
-        if test["p_value"] is not None and test["p_value"] < SIGNIFICANCE and test["second_only"] < test["first_only"]
-    ]
-    return sorted(worse, key=lambda each: each[:2])
-
-
-def _leaning(request: QueueChoices, judged: _Judged, remedies: Remedies) -> Highlight:
+def _leaning(request: QueueChoices, judged: Judged, remedies: Remedies) -> Highlight:
     strict = judged.lean.side == "fn"
     wrong, human_verb = (judged.judge["fn"], "passed") if strict else (judged.judge["fp"], "failed")
     return Highlight(
         tone="untrusted",
         head="Too strict" if strict else "Too lenient",
+        help="Error side",
+        outcomes=("fn",) if strict else ("fp",),
         name=judged.figure.document["metric"],
         metric=judged.figure.document["metric"],
         text=f"{lean_sentence(judged.judge, judged.lean.side)}.{judged.version}",
@@ -204,7 +212,7 @@ def _leaning(request: QueueChoices, judged: _Judged, remedies: Remedies) -> High
     )
 
 
-def _closest(request: QueueChoices, judged: _Judged, remedies: Remedies) -> Highlight:
+def _closest(request: QueueChoices, judged: Judged, remedies: Remedies) -> Highlight:
     figure, counts, gate = judged.figure, judged.judge, judged.figure.gate_summary
     trusted, wrong = gate.tone == "trusted", counts["fp"] + counts["fn"]
     # The words about a version have its alignment.

@@ -15,8 +15,9 @@ from aggregator.statistics.gate import Gate
 from sinks import budgets
 from sinks.api.services import Services
 from sinks.page.deep_dive import LIGHT, AnswerCache, CachedQueries
-from sinks.page.findings import NEW_VERSION_WORSE, PEOPLE_DISAGREE, finding_key, worse_versions
+from sinks.page.findings import NEW_VERSION_WORSE, NO_BETTER, PEOPLE_DISAGREE, finding_key
 from sinks.page.formats import percent
+from sinks.page.judged import worse_versions
 from sinks.page.urls import address, queue_path
 from sinks.page.wording import isolated, lean, lean_sentence, people_disagree, wrong_share
 from sinks.queries.queue_totals import QueueTotals
@@ -236,7 +237,7 @@ def _entry(
         text = f"{new} agrees on {percent(now)}, {old} on {percent(before)}."
         return _first_look(place, name, "untrusted", NEW_VERSION_WORSE, text=text, people=_each_other(ceiling))
     newest = f"Judge version {isolated(found.judge['judge'])}. " if found.metric["judge_versions"] > 1 else ""
-    tone, head, text = "probation", "No better than a constant", "A judge that never changes its answer does as well."
+    tone, head, text = "probation", NO_BETTER, "A judge that always answers the same does as well."
     if found.side:
         tone, head, text = "untrusted", lean(found.judge).head, f"{lean_sentence(found.judge, found.side)}."
     return _first_look(place, name, tone, head, text=newest + text, people=_people(found.judge, ceiling))
@@ -248,7 +249,8 @@ def _first_look(
     """An entry that leads to its card; `place`: queue and criterion."""
     queue, criterion = place
     card = finding_key(head, criterion if metric is None else metric)
-    href = f"{address(queue_path(queue), {'criterion': criterion})}#{card}"
+    # With the metric, its page of a criterion with very many metrics has it, and its details are open.
+    href = f"{address(queue_path(queue), {'criterion': criterion, 'depth': metric})}#{card}"
     return FirstLook(queue, criterion, metric, tone, head, text, people, href)
 
 

@@ -38,10 +38,6 @@ HELP: Final[Mapping[str, Help]] = {
         "threshold-what-if-cuts-auc-best-cuts",
         "How well the scores separate what people pass from what they fail: 0.5 is chance, 1 is perfect.",
     ),
-    "Baseline": _statistics(
-        "baseline-baseline",
-        "How often a judge that always returns people's most common answer would agree. A useful metric is above.",
-    ),
     "Bias": _statistics(
         "bias-bias", "How much more often the metric passes items than people do. Below 0 it passes fewer."
     ),
@@ -53,13 +49,27 @@ HELP: Final[Mapping[str, Help]] = {
     "Confusion matrix": _statistics(
         "notation", "Counts of the four combinations of pass and fail. What people answered is taken as the truth."
     ),
+    "Constant judge": _statistics(
+        "baseline-baseline",
+        "How often a judge that always returns people's most common answer would agree: the baseline. A useful metric "
+        "is above.",
+    ),
     "Corrected pass rate": _statistics(
         "corrected-pass-rate-corrected",
         "What people would pass of all items, estimated from what the metric passes and its known errors.",
     ),
     "Criterion": Help("The question that people answer about an item, such as helpfulness.", "/glossary#criterion"),
+    "Error side": _statistics(
+        "bias-bias",
+        "Named where the errors on one side are more than chance explains: the exact binomial (McNemar) test, p below "
+        "0.05.",
+    ),
     "Fails found": _statistics(
         "true-negative-rate-tnr", "Of the items that people fail, the share that the metric fails too."
+    ),
+    "Frequent words": _statistics(
+        "frequent-words-of-explanations-and-reasons",
+        "Counted in the newest 500 misaligned comparisons and the newest 500 aligned ones, and ordered by log-odds.",
     ),
     "Gate": _statistics(
         "gate-gate_state-gate_reasons",
@@ -75,11 +85,12 @@ HELP: Final[Mapping[str, Help]] = {
     ),
     "Interval": _statistics(
         "intervals-and-distinct-items",
-        "The range in which the rate lies with 95% confidence. More annotated items make it narrower.",
+        "The range in which the rate lies with 95% confidence (Wilson). More annotated items make it narrower.",
     ),
     "Judge version": _statistics(
         "judge-versions-mcnemars-exact-test",
-        "A metric with another model, prompt or threshold is a new version, with numbers of its own.",
+        "A metric with another model, prompt or threshold is a new version, with numbers of its own. Two are compared "
+        "by McNemar's exact test on the items that both judged.",
     ),
     "Kappa": _statistics(
         "cohens-kappa-kappa",
@@ -99,11 +110,12 @@ HELP: Final[Mapping[str, Help]] = {
     ),
     "Segments": _statistics(
         "segments-fishers-exact-test",
-        "The metric's comparisons by the value of a tag, or by level or judge version, each against the rest.",
+        "The metric's comparisons by the value of a tag, or by level or judge version, each against the rest: Fisher's "
+        "exact test with Holm's correction.",
     ),
     "Side by side": _statistics(
         "judge-versions-mcnemars-exact-test",
-        "Which of two judges people agree with more often, on the items that both judged.",
+        "Which of two judges people agree with more often, on the items that both judged: McNemar's exact test.",
     ),
     "Threshold what-if": _statistics(
         "threshold-what-if-cuts-auc-best-cuts",

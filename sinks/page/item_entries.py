@@ -16,6 +16,7 @@ from sinks.page.figures import anchor
 from sinks.page.formats import plural
 from sinks.page.urls import item_path, openable
 from sinks.page.wording import isolated
+from sinks.queries.comparisons import Query
 from sinks.queries.item_answer import ItemAnnotation, ItemEvaluation, PairState
 from sinks.queries.item_rows import (
     ItemRows,
@@ -65,10 +66,12 @@ class ShownAnnotation:
     row: ItemAnnotation
     chosen: bool = False
     """Whether a chosen comparison has it."""
+    aside: bool = False
+    """Whether it is of another criterion than the reader chose, so that its marks only distract."""
     disagreeing: int = 0
-    """Number of metrics that disagree with it."""
+    """Number of metrics that disagree with it, of those that the reader chose."""
     compared: int = 0
-    """Number of metrics that it is compared with."""
+    """Number of such metrics that it is compared with."""
 
 
 @dataclass(slots=True)
@@ -80,8 +83,10 @@ class ShownEvaluation:
     """None without a score or a threshold."""
     chosen: bool = False
     """Whether a chosen comparison has it."""
+    aside: bool = False
+    """Whether it is of another metric than the reader chose, so that its marks only distract."""
     people: dict[Outcome, list[ItemAnnotation]] = field(default_factory=dict)
-    """The annotations that it is compared with, by outcome."""
+    """The annotations that it is compared with, of those that the reader chose, by outcome."""
 
     @property
     def disagrees(self) -> bool:
@@ -154,13 +159,25 @@ def item_entry(
     item_url: str,
     *,
     most: int | None = ITEM_ROWS,
+    criterion: str | None = None,
+    metric: str | None = None,
 ) -> ItemEntry:
     """An item with its standing rows.
 
-    `chosen` names the comparisons for which it is in the list; of each group at most so many are shown.
+    Args:
+        queue: name of the queue.
+        rows: the standing rows.
+        chosen: the comparisons for which it is in the list.
+        rules: how rows count.
+        item_url: template of addresses in the annotation tool.
+        most: most rows of each group that are shown; None for all.
+        criterion: the one that the reader chose: rows and disagreements of others are not marked.
+        metric: the same of metrics.
     """
-    annotations = [ShownAnnotation(row) for row in rows["annotations"]]
-    evaluations = [ShownEvaluation(row, score_bar(row)) for row in rows["evaluations"]]
+    annotations = [ShownAnnotation(row, aside=criterion not in (None, row["criterion"])) for row in rows["annotations"]]
+    evaluations = [
+        ShownEvaluation(row, score_bar(row), aside=metric not in (None, row["metric"])) for row in rows["evaluations"]
+    ]
     pips: set[int | None] = set()
     # An item may have very many pairs: what one annotation has alone is computed outside of the loop.
     for (annotation, states), person in zip(pair_states(rows, rules), annotations, strict=True):
@@ -172,9 +189,12 @@ def item_entry(
                 continue
             outcome = outcomes[bool(row["passed"])]
             disagrees = outcome in _DISAGREE
-            person.compared += 1
-            person.disagreeing += disagrees
-            verdict.people.setdefault(outcome, []).append(annotation)
+            # What the reader chose is marked by the comparisons that they chose alone.
+            if person.aside or not verdict.aside:
+                person.compared += 1
+                person.disagreeing += disagrees
+            if verdict.aside or not person.aside:
+                verdict.people.setdefault(outcome, []).append(annotation)
             if is_chosen:
                 person.chosen = verdict.chosen = True
                 if disagrees:
@@ -215,7 +235,7 @@ _STRENGTHS: Final = ("Borderline", "Clear disagreement", "Strong disagreement")
 
 def _ordered(evaluations: Iterable[ShownEvaluation]) -> list[ShownEvaluation]:
     """Those that disagree first, then by name."""
-    return sorted(evaluations, key=lambda each: (not each.disagrees, each.row["metric"]))
+    return sorted(evaluations, key=lambda each: (each.aside, not each.disagrees, each.row["metric"]))
 
 
 def _names(people: Sequence[ItemAnnotation]) -> str:
@@ -300,11 +320,14 @@ def _places(search: str) -> re.Pattern[str]:
 
 
 def entries(
-    queue: str,
+    query: Query,
     rows: Sequence[ItemRows],
     chosen: Sequence[Collection[PairNames]],
     rules: CountingRules,
     item_url: str,
 ) -> list[ItemEntry]:
     """The items of a page, in order."""
-    return [item_entry(queue, each, names, rules, item_url) for each, names in zip(rows, chosen, strict=True)]
+    return [
+        item_entry(query.queue, each, names, rules, item_url, criterion=query.criterion, metric=query.metric)
+        for each, names in zip(rows, chosen, strict=True)
+    ]

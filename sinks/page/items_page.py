@@ -17,11 +17,13 @@ from sinks.page.figures import RatingCounts, ratings
 from sinks.page.item_entries import ItemEntry, entries
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, item_path, queue_path
+from sinks.page.words import WordsSummary, summarize
 from sinks.queries.comparisons import ComparisonsByOutcome, ComparisonSort, Query, count_outcomes, find
 from sinks.queries.item_rows import RowChoice, find_item, item_rows
 from sinks.queries.items import ItemTotals, chosen_items, count_items, newest_only
 from sinks.queries.queues import QueueEntry, annotator_names
 from sinks.queries.search import SearchState, search_words
+from sinks.queries.written import written
 
 PAGE: Final = 20
 """Items on a page."""
@@ -126,6 +128,8 @@ class ItemsPage:
     """Number of items on all pages."""
     chosen: int
     """Number of chosen comparisons of these items."""
+    numbers: Mapping[Outcome, int]
+    """Chosen comparisons by outcome, as a document counts them; empty where none does."""
     comparisons: int
     misaligned: int
     criteria: list[str]
@@ -133,6 +137,8 @@ class ItemsPage:
     annotators: list[str]
     judges: list[str]
     """Judge versions with a comparison."""
+    words: WordsSummary | None
+    """What is written about misaligned items; None for a choice of others."""
     search: SearchState | None
     """What the search does not look at; None without a search."""
     newest_only: NewestOnly | None
@@ -198,10 +204,11 @@ def items_page(
         ],
         head=next((HEADS[of] for of in HEADS if set(of) == set(outcomes)), "comparisons"),
         ratings=ratings(chosen, outcomes) if documented else None,
-        entries=entries(query.queue, rows, pairs, rules, services.config.item_url),
+        entries=entries(query, rows, pairs, rules, services.config.item_url),
         first=query.offset + 1,
         total=totals.items,
         chosen=totals.comparisons,
+        numbers={outcome: counts[outcome] for outcome in outcomes} if documented else {},
         comparisons=sum(counts.values()),
         misaligned=sum(counts[outcome] for outcome in MISALIGNED),
         criteria=[criterion["criterion"] for criterion in document["criteria"]],
@@ -211,6 +218,7 @@ def items_page(
             (query.queue, entry.revision, "annotator names"),
             lambda: annotator_names(connection, query.queue, _CHOICES),
         ),
+        words=_words(services, cache, connection, entry, query),
         search=search,
         newest_only=None if query.oldest is None else _newest_only(request, query.oldest.at),
         wordless=query.search is not None and not search_words(query.search),
@@ -256,6 +264,18 @@ def _outcomes(
     """Comparisons of a choice by outcome, from the rows, which takes longer than the document."""
     rules, today, choice = services.config.rules, services.today(), replace(query, outcomes=())
     return _shared(cache, entry, ("outcomes", today), choice, lambda: count_outcomes(connection, choice, rules, today))
+
+
+def _words(
+    services: Services, cache: AnswerCache, connection: sqlite3.Connection, entry: QueueEntry, query: Query
+) -> WordsSummary | None:
+    """What is written about the misaligned items of a choice, without its search."""
+    if not query.outcomes or not set(query.outcomes) <= set(MISALIGNED):
+        return None
+    rules, today, choice = services.config.rules, services.today(), replace(query, search=None, found=None)
+    return _shared(
+        cache, entry, ("words", today), choice, lambda: summarize(*written(connection, choice, rules, today))
+    )
 
 
 def _shared(cache: AnswerCache, entry: QueueEntry, key: tuple[str, date], query: Query, count: Callable[[], _T]) -> _T:

@@ -49,7 +49,8 @@ def page_in_time(
     return replace(
         light,
         findings=page.findings if now else light.findings,
-        findings_lack_versions=light.findings_lack_versions and not now,
+        advice=page.advice if now else light.advice,
+        advice_follows=light.advice_follows and not now,
         deep_dive=page.deep_dive,
         side_by_side=page.side_by_side,
         segments=page.segments,

@@ -13,6 +13,7 @@ from aggregator.statistics.gate import Gate
 from sinks import budgets
 from sinks.api.services import Services
 from sinks.documents import first_criterion
+from sinks.page.advice import Advice, Advisor
 from sinks.page.alike_queues import alike_queues
 from sinks.page.charts import Spark
 from sinks.page.deep_dive import LIGHT, AnswerCache, CachedQueries, DeepDive, DeepDiveOptions, deep_dive_section
@@ -36,6 +37,7 @@ from sinks.page.remedies import remedies_of
 from sinks.page.segments_card import SegmentsCard, segments_card
 from sinks.page.side_by_side_card import SideBySideCard, opponents, side_by_side_card
 from sinks.page.superseded_note import SupersededNote, superseded_note
+from sinks.page.templating import unfolded
 from sinks.page.urls import Value, address, queue_path
 from sinks.page.wording import judge_failures, scale_warning
 from sinks.queries.counts import count_unannounced
@@ -171,8 +173,10 @@ class QueuePage:
     segments: SegmentsCard | None
     scale_warnings: Mapping[str, str]
     """Warnings about thresholds and scales, by metric; empty without the slow parts."""
-    findings_lack_versions: bool
-    """Whether findings about judge versions may be missing, because they are slow parts of a large queue."""
+    advice: Mapping[str, Advice | None]
+    """What to do about the metrics whose matrices are unfolded, by metric; empty without the slow parts."""
+    advice_follows: bool
+    """Whether findings lack what to do, and may lack judge versions: that is one of the slow parts."""
     alike_queues: list[str]
     """The names of queues that look like this one's, this one included; empty without another."""
     waiting: Waiting | None
@@ -183,6 +187,12 @@ class QueuePage:
     """Time of the earlier state that the slow parts are of; None when they are of this one."""
     details_follow: bool = False
     """Whether the slow parts are being computed."""
+
+    @property
+    def mixes_versions(self) -> bool:
+        """Whether the numbers of a metric are of several judge versions."""
+        every = (*self.figures, *self.off_topic)
+        return self.request.judge is None and any(figure.document["judge_versions"] > 1 for figure in every)
 
     @property
     def trusted(self) -> set[str]:
@@ -284,14 +294,19 @@ def queue_page(
     )
     queries, ceiling, slow_parts = None, None, None
     findings: list[Highlight] = []
+    advice: dict[str, Advice | None] = {}
     if criterion is not None and drawn:
         queries = CachedQueries(cache, connection, scope, entry.revision, criterion["criterion"])
         ceiling = queries.ceiling()
         slow = queries if request.more or whole_cards["comparisons"] <= LIGHT else None
         remedies = remedies_of(request, whole_cards, ceiling, slow)
         tests = slow.tests_of_newest(newest_of_several(request, drawn)) if slow is not None else {}
-        findings = find(drawn, ceiling, rules, remedies, tests)
-        if slow is not None:
+        advisor = None if slow is None else Advisor(remedies, slow, ceiling, tests, rules.limits.items)
+        findings = find(drawn, ceiling, rules, remedies, advisor)
+        if slow is not None and advisor is not None:
+            matrices = [figure for figure in drawn if figure.document["metric"] in chosen]
+            for figure in unfolded(matrices, request, budgets.MATRICES_UNFOLDED):
+                advice[figure.document["metric"]] = advisor.of_metric(figure)
             # The details open on the metric of the first card.
             first = next((finding.metric for finding in findings if finding.metric is not None), None)
             options = replace(request.options, metric=request.options.metric or first)
@@ -319,7 +334,8 @@ def queue_page(
             lambda: count_unannounced(connection, scope.queue, start, rules) if whole_cards["items_queued"] else 0,
         ),
         findings=findings,
-        findings_lack_versions=slow_parts is None and bool(newest_of_several(request, drawn)),
+        advice=advice,
+        advice_follows=slow_parts is None and bool(drawn),
         ceiling=ceiling,
         sparks={} if queries is None else queries.sparks(),
         deep_dive=slow_parts,

@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from aggregator.snapshot.schema import Cards
 from sinks.page.deep_dive import CachedQueries
 from sinks.page.urls import Value, address, queue_path
 from sinks.page.wording import people_disagree
 from sinks.queries.results import Ceiling
+
+TRY_THRESHOLD: Final = "Try another threshold"
 
 
 class QueueChoices(Protocol):
@@ -48,7 +50,7 @@ class Remedies:
         remedies = []
         if self.scored is None or metric in self.scored:
             more = {"more": "1"} if self.scored is None else {}
-            remedies.append(("Try another threshold", f"{self.request.href(depth=metric, **more)}#whatif"))
+            remedies.append((TRY_THRESHOLD, f"{self.request.href(depth=metric, **more)}#whatif"))
         return [*remedies, *self.labels(), ("Export disagreements", self.request.items("/items.jsonl", **choice))]
 
     def of_version(self, choice: Mapping[str, Value]) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ from sinks.api import parameters
 from sinks.api.deep_dive_routes import SKIP_LIMIT, next_query
 from sinks.api.services import Services
 from sinks.config import ViewConfig
-from sinks.page import charts, index_page, item_page, items_page, queue_page
+from sinks.page import charts, findings, index_page, item_page, items_page, queue_page
 from sinks.page.assets import PREFIX, Assets
 from sinks.page.badge import MOST_LABEL, BadgeError, BadgeRequest, badge
 from sinks.page.chart_files import CHARTS, TABLES, chart_style, table_csv, valid_xml
@@ -70,6 +70,7 @@ def templates() -> Environment:
     environment.globals.update(
         queue_path=queue_path,
         item_path=item_path,
+        findings_unfolded=findings.FINDINGS_UNFOLDED,
         most_characters=budgets.ITEM_CHARACTERS,
         most_search=MOST_CHARACTERS,
         searched_items=budgets.SEARCHED_ITEMS,

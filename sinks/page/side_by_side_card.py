@@ -67,5 +67,5 @@ def _words(answer: SideBySide) -> str:
     return (
         f"Of {plural(answer['items'], 'item')} that both judged, people agree only with the first on "
         f"{count(answer['first_only'])} and only with the second on {count(answer['second_only'])}. {told} "
-        f"(exact McNemar test, p {p_value(answer['p_value'])})."
+        f"(p {p_value(answer['p_value'])})."
     )

@@ -38,18 +38,14 @@ def superseded_note(
         return None
     total = sum(version["tp"] + version["fn"] + version["tn"] + version["fp"] for version in versions)
     names = list(dict.fromkeys(name for name, _, _ in successors))
-    listed = ", ".join(isolated(name) if name else "without a name" for name in names[:_LISTED])
+    listed = ", ".join(isolated(name) if name else "a version without a name" for name in names[:_LISTED])
     more = f" and {count(len(names) - _LISTED)} more" if len(names) > _LISTED else ""
-    which = "all" if replaced == total else "some"
-    counted = (
-        f"All {plural(total, 'comparison')} count"
-        if replaced == total
-        else (f"{count(replaced)} of its {plural(total, 'comparison')} {'counts' if replaced == 1 else 'count'}")
-    )
-    newer = "that version" if len(names) == 1 else "those versions"
+    which = f"{count(replaced)} of the" if replaced < total else "The" if total == 1 else "All"
+    verb, items = ("is", "its item") if replaced == 1 else ("are", "their items")
+    newest = "an item counts for the version that judged it last"
     changes: Mapping[str, str | None] = {"judge": None, "depth": successors[0][1], "with": f"judge:{judge}"}
     return SupersededNote(
-        f"Judge {'version' if len(names) == 1 else 'versions'} {listed}{more} judged {which} of its items again. "
-        f"{counted} for {newer} now.",
+        f"{which} {plural(total, 'comparison')} of {isolated(judge)} {verb} not counted here: "
+        f"{listed}{more} judged {items} again, and {newest}.",
         f"{href(**changes)}#side-by-side",
     )

@@ -206,7 +206,7 @@ def lean_sentence(counts: MetricDocument | NewestJudgeDocument, side: str) -> st
     wrong, right = (counts["fn"], counts["tp"]) if strict else (counts["fp"], counts["tn"])
     metric_verb, human_verb = ("Fails", "passed") if strict else ("Passes", "failed")
     share = percent(wrong_share(counts, side), 0)
-    return f"{metric_verb} {share} of what people {human_verb}: {count(wrong)} of {plural(wrong + right, 'comparison')}"
+    return f"{metric_verb} {share} of what people {human_verb}: {count(wrong)} of {count(wrong + right)}"
 
 
 def scale_warning(

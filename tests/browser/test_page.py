@@ -147,7 +147,7 @@ async def test_links_lead_from_the_start_page_to_an_explanation(address: str, br
     await expect(page.get_by_role("heading", level=1)).to_contain_text(
         "lenient_judge: where people and metrics disagree"
     )
-    await expect(page.locator("blockquote").first).to_have_text("The refund period is wrong.")
+    await expect(page.locator(".item blockquote").first).to_have_text("The refund period is wrong.")
     async with page.expect_download() as downloading:
         await page.get_by_role("link", name="Export CSV").click()
     assert (await downloading.value).suggested_filename == "comparisons-Support-EN-2026-11-24.csv"

@@ -4,6 +4,7 @@ from aggregator.statistics.ceiling import Panel, alpha_binary, alpha_ordinal, or
 from aggregator.statistics.confusion import Confusion, Estimate, Undefined, wilson
 from aggregator.statistics.corrected import corrected_pass_rate, rogan_gladen
 from aggregator.statistics.gate import Gate, Obstacle, gate
+from aggregator.statistics.phrases import informative_phrases
 from aggregator.statistics.versions import mcnemar
 from aggregator.statistics.what_if import Scored, Sweep
 from sinks.api.field_docs import field_docs
@@ -28,6 +29,7 @@ def page() -> str:
         _ceiling(),
         _corrected(),
         _what_if(),
+        _frequent_words(),
         _versions(),
         statistics_rows.scores(),
         statistics_rows.segments(),
@@ -247,7 +249,8 @@ def _what_if() -> str:
         f"- How to read it: the best cut by alignment is {alignment.cut}, by balanced accuracy {balanced.cut}. Of "
         "several equally good cuts the one nearest to the current threshold is taken. The third kind of best cut "
         "weighs one false positive as `cost` false negatives. All of them are in-sample: measured on the comparisons "
-        "from which they are chosen, so they are a little too good on new items.\n"
+        "from which they are chosen, so they are a little too good on new items. A card of the page advises the best "
+        "threshold only where the lower bound of its alignment is above the alignment now.\n"
         f"- AUC: {plain(sweep.auc)} here: how often a comparison that people pass has the better score than one that "
         "people fail, ties counted half. 0.5 means that the scores do not separate what people pass from what they "
         "fail.\n"
@@ -255,6 +258,32 @@ def _what_if() -> str:
         "and lower ones in others; AUC and balanced accuracy `no_human_pass` or `no_human_fail`; the current threshold "
         "`no_threshold`.\n"
         "- Source: J. A. Hanley and B. J. McNeil 1982, Radiology 143:29-36, for the AUC.",
+    )
+
+
+def _frequent_words() -> str:
+    texts = [["wrong", "refund", "period"]] * 12 + [["rude"]] * 8
+    others = [["right", "period"]] * 30 + [["wrong", "name"]] * 3
+    rows = [
+        (" ".join(each.phrase), str(each.texts), str(each.others)) for each in informative_phrases(texts, others, 4)
+    ]
+    return section(
+        "Frequent words of explanations and reasons",
+        "What people wrote, and what metrics gave as reasons, about misaligned items, in a few words. The page of "
+        "items shows them above the list, and cards of a queue the first three of people.",
+        table(("words", f"of {len(texts)} texts", f"of {len(others)} others"), rows),
+        "- Counted: of the newest 500 misaligned comparisons that the list chooses, among the newest 10,000 "
+        "annotations of the queue, the texts with each word and with each two words in a row. The others are those of "
+        "the newest 500 aligned comparisons with the same human verdicts. Of a text the first 60 words count.\n"
+        "- Formula: the log-odds of having the word here minus those among the others, divided by the standard error. "
+        "A prior worth 10 texts expects it in both alike. Words from 1.96 on are listed, if at least 2 texts and 5 % "
+        "of them have it; so words that are frequent everywhere are left out in any language. A word is left out where "
+        "nearly all of its texts have it in a pair, and a word of fewer than 4 letters is listed in pairs only.\n"
+        "- How to read it: `refund period` is in 12 of 20 texts here and in none of the others. `period` alone is no "
+        "news: 30 others have it.\n"
+        "- Undefined: with fewer than 5 texts nothing is shown. With fewer than 5 others, words are ordered by number "
+        "of texts, without those of fewer than 4 letters and those that more than half of the texts have.\n"
+        "- Source: B. L. Monroe, M. P. Colaresi and K. M. Quinn 2008, Political Analysis 16:372-403.",
     )
 
 

@@ -99,6 +99,17 @@ const takes = (control, chosen) => {
   return chosen && control.type !== 'range' && (control.localName === 'select' || control.type === 'checkbox' || control !== document.activeElement);
 };
 
+// A list keeps its order while the pointer or the focus is in it: nothing moves under a reader. What is new comes last.
+let moved = 0;
+const held = (list, targets) => {
+  const places = new Map([...list.children].map((node, place) => [key(node), place]));
+  const newer = targets.filter((node) => node.nodeType === Node.ELEMENT_NODE);
+  const place = (node) => places.get(key(node)) ?? Infinity;
+  const older = [...newer].sort((one, other) => (place(one) === place(other) ? 0 : place(one) - place(other)));
+  moved += older.filter((node, index) => node !== newer[index]).length;
+  return targets.map((node) => (node.nodeType === Node.ELEMENT_NODE ? older.shift() : node));
+};
+
 function patch(from, to, chosen) {
   if (from.nodeType !== Node.ELEMENT_NODE) {
     if (from.data !== to.data) from.data = to.data;
@@ -111,8 +122,9 @@ function patch(from, to, chosen) {
   for (const { name } of [...from.attributes]) if (!kept.includes(name) && !to.hasAttribute(name)) from.removeAttribute(name);
   for (const { name, value } of to.attributes) if (!kept.includes(name) && from.getAttribute(name) !== value) from.setAttribute(name, value);
   const keyed = new Map([...from.childNodes].map((node) => [key(node), node]));
+  const reading = from.hasAttribute('data-hold') && !chosen && from.matches(':hover, :focus-within');
   let next = from.firstChild;
-  for (const target of [...to.childNodes]) {
+  for (const target of reading ? held(from, [...to.childNodes]) : [...to.childNodes]) {
     const name = key(target);
     const match = name ? keyed.get(name) : next;
     if (match && match.nodeName === target.nodeName && key(match) === name) {
@@ -137,6 +149,27 @@ const settle = () => {
   for (const bars of all('.bars')) if (!stops(bars).some((stop) => stop.matches(':focus'))) rove(bars, stops(bars)[0]);
 };
 
+// A link in the live line brings what the page holds back, so that no list changes under its reader.
+const propose = (text) => {
+  for (const offer of all('[data-offer]')) {
+    offer.hidden = !text;
+    offer.textContent = text;
+  }
+};
+
+// How many comparisons of the list on this page a newer document counts differently; 0 where it does not count them.
+const changes = (newer) => {
+  const list = document.querySelector('[data-list]');
+  if (!list?.dataset.numbers) return 0;
+  const { criterion, metric } = list.dataset;
+  const numbers = JSON.parse(list.dataset.numbers);
+  const metrics = newer.criteria.filter((each) => !criterion || each.criterion === criterion).flatMap((each) => each.metrics)
+    .filter((each) => !metric || each.metric === metric).filter((each) => (criterion && metric) || !each.off_topic);
+  const differences = Object.keys(numbers).map((outcome) => metrics.reduce((sum, each) => sum + each[outcome], -numbers[outcome]));
+  const [more, fewer] = [1, -1].map((sign) => differences.reduce((sum, each) => sum + Math.max(0, sign * each), 0));
+  return Math.max(more, fewer);
+};
+
 // The slow parts are requested after the rest has arrived, and again at most every ten seconds. Those of a very large
 // queue may not be ready yet.
 const light = (address) => {
@@ -151,6 +184,7 @@ const more = () => {
   slow = Date.now();
   return refresh(part.dataset.more).then(() => {
     if (document.querySelector('#more[data-lazy]')) setTimeout(() => more().catch(() => {}), 10500);
+    else if (awaited) { awaited = false; unfold(); }
   });
 };
 
@@ -163,12 +197,14 @@ async function refresh(address = light(location.href), chosen = false) {
   const page = new DOMParser().parseFromString(await response.text(), 'text/html');
   if (made !== choices) return page;
   const focused = document.activeElement;
+  moved = 0;
   for (const part of ['.rail', '.main']) {
     const [from, to] = [document.querySelector(part), page.querySelector(part)];
     if (from && to) patch(from, to, chosen);
   }
   if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
   settle();
+  propose(moved ? `${moved} moved, show` : '');
   return page;
 }
 
@@ -213,8 +249,9 @@ function live(form) {
   const time = form.querySelector('[data-time]');
   const ageText = form.querySelector('[data-age]');
   const button = form.querySelector('[data-pause]');
-  // Where readers would lose their place, a button offers the newer items.
   const offer = form.querySelector('[data-offer]');
+  // Where readers would lose their place, a link offers the newer state instead of showing it.
+  const still = form.hasAttribute('data-still');
   const banner = document.querySelector('[data-banner]');
   const skew = Date.now() - Number(form.dataset.now);
   const staleAfter = Number(form.dataset.staleAfter);
@@ -299,15 +336,15 @@ function live(form) {
     let first = true;
     source = new EventSource(form.dataset.stream);
     source.addEventListener('snapshot', (event) => {
-      const document = JSON.parse(event.data);
-      received(document.as_of);
+      const snapshot = JSON.parse(event.data);
+      received(snapshot.as_of);
       // The first document is the one of this page, unless the connection is new.
-      if (!first || form.dataset.revision !== String(document.revision)) {
-        if (offer) offer.hidden = false;
+      if (!first || form.dataset.revision !== String(snapshot.revision)) {
+        if (still) propose(changes(snapshot) ? `${changes(snapshot)} changed, show` : 'Changed, show');
         else update();
       }
       first = false;
-      form.dataset.revision = document.revision;
+      form.dataset.revision = snapshot.revision;
       show();
     });
     source.addEventListener('heartbeat', (event) => {
@@ -333,12 +370,12 @@ function live(form) {
     paused = !paused;
     button.textContent = paused ? 'Resume' : 'Pause';
     if (paused) close();
-    else { open(); if (!offer) update(); }
+    else { open(); if (!still) update(); }
     show();
   });
-  offer?.addEventListener('click', () => {
+  offer?.addEventListener('click', (event) => {
+    event.preventDefault();
     button.focus({ preventScroll: true });
-    offer.hidden = true;
     update();
   });
   addEventListener('pagehide', close);
@@ -350,14 +387,17 @@ function live(form) {
   open();
 }
 
-// A link may lead to a part that is folded.
+// A link may lead to a part that is folded, or that is one of the slow parts.
+const linked = () => document.getElementById(decodeURIComponent(location.hash.slice(1)));
 const unfold = () => {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = linked();
   for (let part = target; part; part = part.parentElement) if (part.localName === 'details') part.open = true;
   if (target) target.scrollIntoView();
 };
 addEventListener('hashchange', unfold);
 
 settle();
+let awaited = location.hash && !linked();
+if (linked()?.closest('details:not([open])')) unfold();
 more().catch(() => {});
 all('form.live').forEach(live);

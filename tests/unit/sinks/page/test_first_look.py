@@ -73,9 +73,9 @@ async def test_the_furthest_metric_comes_first_with_its_direction_and_the_human_
     ]
     page = await start_page(store, tmp_path, facts)
     lenient, strict = entries(page)
-    assert lenient.startswith("Too lenientm on tone in lenientPasses 88% of what people failed: 35 of 40 comparisons.")
+    assert lenient.startswith("Too lenientm on tone in lenientPasses 88% of what people failed: 35 of 40.")
     assert lenient.endswith("Agrees with people on 41.7%. Human ceiling unknown: no item has two annotators.")
-    assert strict.startswith("Too strictm on truth in strictFails 50% of what people passed: 40 of 80 comparisons.")
+    assert strict.startswith("Too strictm on truth in strictFails 50% of what people passed: 40 of 80.")
     assert strict.endswith("Agrees with people on 71.4%, people with each other on 100.0%.")
     cards = [await linked_card(store, tmp_path, link) for link in links_of(page)]
     assert [card.words[:20] for card in cards] == ["Too lenientmPasses 8", "Too strictmFails 50%"]
@@ -93,7 +93,7 @@ async def test_a_judge_that_is_no_better_than_a_constant_follows(store: Store, t
     facts = [*judged("coin", (20, 20, 20, 20)), *judged("strict", (30, 9, 30, 0))]
     first, second = entries(await start_page(store, tmp_path, facts))
     assert first.startswith("Too strictm on truth in strict")
-    assert second.startswith("No better than a constantm on truth in coin")
+    assert second.startswith("No better than a constant judgem on truth in coin")
 
 
 async def test_people_who_disagree_are_named(store: Store, tmp_path: Path) -> None:

@@ -88,6 +88,37 @@ async def test_an_item_shows_annotations_before_the_evaluation(page: Get) -> Non
     assert {time.words.split()[-1] for time in item.all("time")} == {"UTC"}
 
 
+def rows_of(item: Element) -> dict[str, Element]:
+    """The annotations and evaluations of an item, by criterion or metric."""
+    return {(row.all(class_="tag") or row.all("bdi"))[0].words: row for row in item.all("div", class_="said")}
+
+
+async def test_marks_are_of_the_chosen_criterion_and_metric_alone(store: Store, tmp_path: Path) -> None:
+    facts: list[Fact] = [
+        Annotation(at=NOW_MS, id="a", queue="q", item="i", criterion="truth", annotator="ann", thumbs="down"),
+        Annotation(at=NOW_MS, id="b", queue="q", item="i", criterion="tone", annotator="bob", thumbs="up"),
+        Evaluation(at=NOW_MS, id="e", item="i", metric="m", passed=True),
+        Evaluation(at=NOW_MS, id="f", item="i", metric="n", passed=True),
+    ]
+    fill(store, facts)
+    async with connected(view_of(store, tmp_path)) as client:
+        path = "/queues/q/items?outcome=fp"
+        answers = [await client.get(address) for address in (f"{path}&criterion=truth&metric=m", path)]
+    chosen, every = (rows_of(read(answer.text).one("li", class_="item")) for answer in answers)
+    marked = [{name: row.attributes["class"] for name, row in rows.items()} for rows in (chosen, every)]
+    assert marked == [
+        {"truth": "said odds", "tone": "said aside", "m": "said odds", "n": "said aside"},
+        {"truth": "said odds", "tone": "said agrees", "m": "said odds", "n": "said odds"},
+    ]
+    assert "Disagrees with 1 of 1 metric" in chosen["truth"].words
+    assert "Disagrees with 2 of 2 metrics" in every["truth"].words
+    assert "agrees with" not in chosen["m"].words
+    # It can still be read what the others state.
+    assert f"Too lenient for {isolated('ann')} ({isolated('truth')})" in chosen["n"].words
+    assert chosen["n"].all(class_="bad") == []
+    assert chosen["m"].all(class_="bad") != []
+
+
 async def test_a_majority_is_compared_by_its_median_rating(store: Store, tmp_path: Path) -> None:
     votes: list[Fact] = [
         Annotation(at=NOW_MS - at, id=f"{at}", queue="q", item="i", annotator=f"ann {at}", stars=stars)

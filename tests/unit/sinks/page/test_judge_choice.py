@@ -119,8 +119,8 @@ async def test_a_version_whose_items_were_judged_again_says_so(store: Store, tmp
         (link,) = page.one(data_key="superseded").all("a")
         target = read((await client.get(link.attributes["href"])).text)
     assert page.one(data_key="superseded").words.replace("\u2068", "").replace("\u2069", "") == (
-        "Judged again Judge version v2 judged all of its items again. All 40 comparisons count for that version now. "
-        "Compare the versions"
+        "Judged again All 40 comparisons of v1 are not counted here: v2 judged their items again, and an item counts "
+        "for the version that judged it last. Compare the versions"
     )
     assert not page.all(class_="finding")
     assert "Agrees with people" not in page.words
@@ -135,11 +135,12 @@ async def test_the_cards_of_a_chosen_version_count_its_current_verdicts(store: S
     async with connected(view_of(store, tmp_path)) as client:
         page = read((await client.get("/queues/q?judge=v1")).text)
         (card,) = page.all(class_="finding")
-        items = read((await client.get(card.all("a")[0].attributes["href"])).text)
-    assert "judged some of its items again. 2 of its 40 comparisons count for that version now." in (
+        actions = card.one(class_="actions").all("a")
+        items = read((await client.get(actions[0].attributes["href"])).text)
+    assert "2 of the 40 comparisons of \u2068v1\u2069 are not counted here: \u2068v2\u2069 judged their items" in (
         page.one(data_key="superseded").words
     )
-    assert card.all("a")[0].words == "Read 1 disagreement"
+    assert actions[0].words == "Read 1 disagreement"
     assert "Agrees with people on 97.4%" in card.words
     assert len(items.all(class_="item")) == 1
 

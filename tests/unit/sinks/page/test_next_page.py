@@ -3,7 +3,6 @@
 import csv
 import io
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -90,17 +89,16 @@ async def test_the_api_refuses_invalid_parameters(client: httpx.AsyncClient, nam
 async def test_findings_lead_to_their_remedies(client: httpx.AsyncClient) -> None:
     page = read((await client.get(queue_path(QUEUE))).text)
     findings = {finding.one("p", class_="what").words: finding for finding in page.all("div", class_="finding")}
-    links = {link.words: link.attributes["href"] for link in findings["scored"].all("a")}
-    assert list(links) == ["Read why people failed them", "Try another threshold", "Export disagreements"]
-    threshold = urlsplit(links["Try another threshold"])
-    assert (parse_qs(threshold.query)["depth"], threshold.fragment) == (["scored"], "whatif")
-    opened = read((await client.get(links["Try another threshold"])).text)
-    assert opened.one("h3", id="wi-h").words == "Threshold what-if: scored"
+    links = {link.words: link.attributes["href"] for link in findings["scored"].one(class_="actions").all("a")}
+    # All scores are the same, so there is no threshold to try; the advice is to read the items.
+    assert list(links) == ["Export disagreements"]
+    read_them = findings["scored"].one(class_="do").one("a")
+    assert read_them.words == "Read the 30 that people failed"
+    assert len(read((await client.get(read_them.attributes["href"])).text).all("li", class_="item")) == 20
     exported = (await client.get(links["Export disagreements"])).text.splitlines()
     assert len(exported) == 30
     # The items to label are those of the criterion, so one card leads to them.
     assert [card.words.count("Label these 20 next") for card in page.all("div", class_="finding")].count(1) == 1
-    # A metric without scores has no threshold to move.
     assert "Try another threshold" not in findings["unscored"].words
     (labels,) = (link for link in page.one(id="findings").all("a") if link.words == "Label these 20 next")
     assert (await client.get(labels.attributes["href"])).status_code == 200

@@ -48,7 +48,7 @@ async def test_the_first_card_leads_to_the_items_on_which_people_disagree(servic
     page = await get(services, "/queues/q?window=30d")
     finding = page.all(class_="finding")[0]
     assert finding.one(class_="kind").words == "People disagree"
-    there = await get(services, finding.one("a").attributes["href"])
+    there = await get(services, finding.one(class_="do").one("a").attributes["href"])
     assert there.one("h1").words == "Where people disagree: overall"
     # Most annotators first; the list has the split and the explanations, and no names.
     first = there.all("li", class_="disputed")[0]
