@@ -16,7 +16,7 @@ from sinks.documents import first_criterion
 from sinks.page.advice import Advice, Advisor
 from sinks.page.alike_queues import alike_queues
 from sinks.page.charts import Spark
-from sinks.page.deep_dive import LIGHT, AnswerCache, CachedQueries, DeepDive, DeepDiveOptions, deep_dive_section
+from sinks.page.deep_dive import LIGHT, AnswerCache, CachedQueries, DeepDive, DeepDiveOptions
 from sinks.page.empty_state import Waiting, waiting
 from sinks.page.figures import (
     Figure,
@@ -33,19 +33,19 @@ from sinks.page.figures import (
 from sinks.page.findings import Highlight, find, newest_of_several
 from sinks.page.hints import document_hints, queue_hints
 from sinks.page.layout import Shell, shell
+from sinks.page.page_details import details_of_page, scale_warnings_of, side_by_side_of_page
 from sinks.page.remedies import remedies_of
 from sinks.page.segments_card import SegmentsCard, segments_card
-from sinks.page.side_by_side_card import SideBySideCard, opponents, side_by_side_card
+from sinks.page.side_by_side_card import SideBySideCard
 from sinks.page.superseded_note import SupersededNote, superseded_note
 from sinks.page.templating import unfolded
 from sinks.page.urls import Value, address, queue_path
-from sinks.page.wording import judge_failures, scale_warning
+from sinks.page.wording import judge_failures
 from sinks.queries.counts import count_unannounced
 from sinks.queries.judge_versions import judge_periods
 from sinks.queries.queues import QueueEntry
 from sinks.queries.results import Ceiling
 from sinks.queries.scope import Scope
-from sinks.queries.side_by_side import JudgedBy
 
 WINDOW_NAMES: Final[Mapping[Window, tuple[str, str]]] = {
     Window.DAYS_7: ("7 d", "last 7 days"),
@@ -310,7 +310,7 @@ def queue_page(
             # The details open on the metric of the first card.
             first = next((finding.metric for finding in findings if finding.metric is not None), None)
             options = replace(request.options, metric=request.options.metric or first)
-            slow_parts = _slow_parts(slow, options, criterion, drawn, ceiling)
+            slow_parts = details_of_page(slow, options, criterion, drawn, ceiling)
     return QueuePage(
         shell=surrounding,
         request=request,
@@ -342,11 +342,13 @@ def queue_page(
         superseded=superseded,
         side_by_side=None
         if queries is None or slow_parts is None
-        else _side_by_side(queries, slow_parts, [figure.document["metric"] for figure in drawn], request),
+        else side_by_side_of_page(
+            queries, slow_parts, [figure.document["metric"] for figure in drawn], request.options.next_to
+        ),
         segments=None
         if slow_parts is None or slow_parts.segments is None
         else segments_card(slow_parts.segments, request.items, show_annotators=services.config.show_annotators),
-        scale_warnings=_scale_warnings(queries) if queries is not None and slow_parts is not None else {},
+        scale_warnings=scale_warnings_of(queries) if queries is not None and slow_parts is not None else {},
         alike_queues=next((group for group in alike_queues(cache, connection) if request.queue in group), []),
         waiting=waiting(connection, request.queue, services.now()) if _empty(request, whole_document) else None,
     )
@@ -398,55 +400,6 @@ def _empty(request: QueueRequest, document: SnapshotDocument) -> bool:
     return request.window is Window.ALL and not any(
         metric["comparisons"] for criterion in document["criteria"] for metric in criterion["metrics"]
     )
-
-
-def _slow_parts(
-    queries: CachedQueries,
-    options: DeepDiveOptions,
-    criterion: CriterionDocument,
-    drawn: Sequence[Figure],
-    ceiling: Ceiling,
-) -> DeepDive:
-    known = {figure.document["metric"]: figure.document for figure in drawn}
-    trend_metric = options.trend_metric if options.trend_metric in known else None
-    human, total = criterion["human"], criterion["comparisons"]
-    baseline = max(human["pass"], human["fail"]) / total if total else None
-    return deep_dive_section(
-        queries,
-        replace(
-            options, trend_metric=trend_metric, metric=options.metric if options.metric in known else _worst(drawn)
-        ),
-        baseline if trend_metric is None else known[trend_metric]["baseline"],
-        ceiling["agreement"],
-    )
-
-
-def _side_by_side(
-    queries: CachedQueries, slow_parts: DeepDive, metrics: list[str], request: QueueRequest
-) -> SideBySideCard | None:
-    if slow_parts.metric is None or slow_parts.versions is None:
-        return None
-    versions = [version["judge"] for version in slow_parts.versions["versions"]]
-    choices = opponents(slow_parts.metric, metrics, versions)
-    if not choices:
-        return None
-    chosen = next((each for each in choices if each.value == request.options.next_to), choices[0])
-    # An earlier version is set next to the newest one.
-    version = versions[-1] if chosen.judge.metric == slow_parts.metric else None
-    answer = queries.side_by_side(JudgedBy(slow_parts.metric, version), chosen.judge)
-    return side_by_side_card(answer, choices, chosen)
-
-
-def _scale_warnings(queries: CachedQueries) -> dict[str, str]:
-    checks = queries.scales().items()
-    warnings = {metric: scale_warning(check.thresholds, check.two_scales) for metric, check in checks}
-    return {metric: warning for metric, warning in warnings.items() if warning is not None}
-
-
-def _worst(drawn: Sequence[Figure]) -> str | None:
-    """The metric with the most disagreement; None without comparisons."""
-    worst = max(drawn, key=lambda figure: figure.document["misaligned"])
-    return worst.document["metric"] if worst.document["comparisons"] else None
 
 
 def _chosen(document: SnapshotDocument, name: str | None) -> CriterionDocument | None:
