@@ -45,6 +45,8 @@ LISTED_PAIRS: Final = 3_000
 """Pairs of criterion and metric after which a page, or an answer, of the list of queues ends early."""
 LOOKED_PAIRS: Final = 3_000
 """Most pairs of criterion and metric of the queues that the start page looks into for what to look at first."""
+SPARK_TALLIES: Final = 50_000
+"""Most tallies of which the list of queues draws the alignment of the last days; a queue with more has no drawing."""
 METRICS_UNFOLDED: Final = 4
 """Most metrics that charts and tables of a page show before a reader unfolds the others."""
 MATRICES_UNFOLDED: Final = 3

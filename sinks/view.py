@@ -41,7 +41,7 @@ from sinks.store.store import Store
 from streams.kafka.dead_letter_tail import DeadLetterTail
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import log_end
-from streams.runtime.heap import freeze_heap, share_arena, trim_heap
+from streams.runtime.heap import collect_seldom, freeze_heap, share_arena, trim_heap
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ def run_view(config: ViewConfig) -> ExitCode:
     share_arena()
     # Imported objects live as long as the process: no full collection needs to walk them.
     freeze_heap()
+    collect_seldom()
     with contextlib.ExitStack() as stack:
         try:
             tokens = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)

@@ -9,6 +9,7 @@ from aggregator.days import Window
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import Cards, MetricDocument, SnapshotDocument
 from aggregator.statistics.gate import Gate
+from sinks import budgets
 from sinks.api.services import Services
 from sinks.page.alike_queues import alike_queues
 from sinks.page.charts import SPARK_DAYS, Spark, spark
@@ -20,7 +21,7 @@ from sinks.page.formats import age
 from sinks.page.hints import queue_hints
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import Value, address, queue_path
-from sinks.queries.days import day_cells, published_cells, weekly_alignment
+from sinks.queries.days import day_cells, recent_cells, weekly_alignment
 from sinks.queries.queues import last_annotated_at
 from sinks.queries.scope import Scope
 from sinks.queue_index import QueueSort, divided, sort_queues
@@ -56,7 +57,7 @@ class IndexRow:
     last_at: int | None
     """Its time in ms."""
     spark: Spark | None
-    """Alignment over the last 30 days."""
+    """Alignment over the last 30 days; None also where too many tallies have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +203,14 @@ def _row(
         last_at=last,
         spark=cache.get(
             (scope.queue, document["revision"], scope.today, "spark"),
-            lambda: spark(weekly_alignment(day_cells(published_cells(connection, scope), scope), scope, SPARK_DAYS)),
+            lambda: _spark(connection, scope),
         ),
     )
+
+
+def _spark(connection: sqlite3.Connection, scope: Scope) -> Spark | None:
+    cells = recent_cells(connection, scope, SPARK_DAYS, budgets.SPARK_TALLIES)
+    return None if cells is None else spark(weekly_alignment(day_cells(cells, scope), scope, SPARK_DAYS))
 
 
 def _lowest(metrics: Sequence[tuple[str, MetricDocument]], rules: CountingRules) -> tuple[str, float] | None:

@@ -181,7 +181,8 @@ def queue_states(
     totals = bands.totals()
     metrics = {metric for sums in totals.values() for metric in sums.metrics()}
     in_use = judges_in_use(connection, metrics)
-    states = {id(sums): _state(queue, sums, placed, in_use) for sums in totals.values()}
+    different = {id(sums): sums for sums in totals.values()}
+    states = {key: _state(queue, sums, placed, in_use) for key, sums in different.items()}
     return [states[id(totals[start])] for start in starts]
 
 

@@ -16,6 +16,7 @@ from aggregator.ratings import COUNTS
 from aggregator.snapshot.inputs import Vector, sum_vectors
 from aggregator.snapshot.trend import WEEK, by_day, by_week
 from sinks.queries.profiles import CONTRIBUTING, item_profiles, json_rows
+from sinks.queries.queue_totals import count_tallies
 from sinks.queries.scope import OF_JUDGE, ON_TOPIC, Scope
 
 _NO_COMPARISONS: Final = (0,) * COUNTS
@@ -52,10 +53,26 @@ def published_cells(
     if metric is not None:
         sql += " AND metric = :metric"
     values = {**scope.values(criterion, metric), "day": scope.first_day}
-    return [
-        PublishedCells(row_criterion, row_metric, day, orjson.loads(payload)["judges"])
-        for row_criterion, row_metric, day, payload in connection.execute(sql, values)
-    ]
+    return [_cells(*row) for row in connection.execute(sql, values)]
+
+
+def recent_cells(connection: sqlite3.Connection, scope: Scope, days: int, most: int) -> list[PublishedCells] | None:
+    """Comparisons of a queue for `weekly_alignment` of so many days; None where they need more than `most` tallies.
+
+    Of a queue with more tallies, these are of the last days with tallies.
+    """
+    if count_tallies(connection, scope.queue, most) <= most:
+        return published_cells(connection, scope)
+    of_queue = "FROM tallies WHERE queue = ? AND kind = 'cells'"
+    (last,) = connection.execute(f"SELECT max(day) {of_queue}", (scope.queue,)).fetchone()
+    start = max(scope.first_day, day_name(day_number(last) - days - WEEK + 2))
+    sql = f"SELECT criterion, metric, day, payload {of_queue} AND day >= ? LIMIT ?"
+    rows = connection.execute(sql, (scope.queue, start, most + 1)).fetchall()
+    return None if len(rows) > most else [_cells(*row) for row in rows]
+
+
+def _cells(criterion: str, metric: str, day: str, payload: bytes) -> PublishedCells:
+    return PublishedCells(criterion, metric, day, orjson.loads(payload)["judges"])
 
 
 def day_cells(cells: Iterable[PublishedCells], scope: Scope, metric: str | None = None) -> Iterator[DayCells]:

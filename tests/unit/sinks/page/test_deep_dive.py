@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.days import DAY_MS, Window
+from aggregator.days import DAY_MS, Window, date_of
 from aggregator.facts import Annotation, Evaluation, Fact
 from aggregator.snapshot.inputs import CountingRules
 from sinks.api.services import Services
-from sinks.page.charts import spark
+from sinks.page.charts import SPARK_DAYS, spark
 from sinks.page.deep_dive import LIGHT, AnswerCache
-from sinks.queries.days import DayCells, weekly_alignment
+from sinks.queries.days import DayCells, day_cells, recent_cells, weekly_alignment
 from sinks.queries.scope import Scope
 from sinks.store.store import Store
 from tests.support.html import Element, read
@@ -234,3 +234,25 @@ def test_alignment_of_a_week_pools_its_comparisons() -> None:
     cells.append(DayCells("c", "m", "2026-11-20", [0] * 14))
     assert weekly_alignment(cells, scope, days=1) == {"2026-11-08": 1 / 4}
     assert weekly_alignment([], scope, days=30) == {}
+
+
+def test_the_cells_of_the_last_days_are_enough_for_a_spark_and_too_many_are_none(store: Store) -> None:
+    facts: list[Fact] = []
+    for number in range(60):
+        at = NOW_MS - number * DAY_MS
+        facts += [
+            Annotation(at=at, id="a", queue="q", item=f"i{number}", thumbs="up"),
+            Evaluation(at=at, id="e", item=f"i{number}", metric="m", passed=number % 3 > 0),
+        ]
+    fill(store, facts)
+    scope = Scope("q", Window.ALL, date_of(NOW_MS), CountingRules())
+    with store.read() as connection:
+        every = recent_cells(connection, scope, SPARK_DAYS, 60)
+        recent = recent_cells(connection, scope, SPARK_DAYS, 59)
+        assert recent_cells(connection, scope, SPARK_DAYS, SPARK_DAYS) is None
+    assert every is not None
+    assert recent is not None
+    assert (len(every), len(recent)) == (60, SPARK_DAYS + 6)
+    weeks = [weekly_alignment(day_cells(cells, scope), scope, SPARK_DAYS) for cells in (every, recent)]
+    assert len(weeks[0]) == SPARK_DAYS
+    assert weeks[0] == weeks[1]

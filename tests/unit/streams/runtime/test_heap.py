@@ -69,6 +69,24 @@ async def test_no_memory_is_returned_while_restoring(monkeypatch: pytest.MonkeyP
     trimming.cancel()
 
 
+def test_many_new_objects_start_no_full_collection() -> None:
+    before = gc.get_threshold()
+
+    def full_collections() -> int:
+        started = gc.get_stats()[2]["collections"]
+        kept = [[number] for number in range(400_000)]
+        return gc.get_stats()[2]["collections"] - started if kept else -1
+
+    gc.collect()
+    assert full_collections() > 0
+    try:
+        heap.collect_seldom()
+        gc.collect()
+        assert full_collections() == 0
+    finally:
+        gc.set_threshold(*before)
+
+
 _GNU = pytest.mark.skipif(heap._malloc_trim is None, reason="not the GNU C library: it has no malloc_trim")
 
 
