@@ -159,6 +159,9 @@ class Connection:
                 response = await self._http.request(method, self.url + path, params=query, json=document)
         except TimeoutError as error:
             raise ToolBusyError(f"{place}: no complete answer in {ANSWER_SECONDS:.0f} s") from error
+        except httpx.LocalProtocolError:
+            # Its text has the header.
+            raise PullError(f"{place}: no header can have these credentials; check {self._credentials}") from None
         except TRANSPORT_ERRORS as error:
             away = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
             raise (ToolBusyError if away else PullError)(f"{place}: {explain(error)}") from error

@@ -1,14 +1,15 @@
 """The HTTP clients of the product: every client is made here.
 
 Redirects are never followed, so a token goes to the named address only. Certificates are checked against the system's
-CAs. Proxies of the environment apply, except to loopback addresses. An answer is read and unpacked to a limit,
-whichever server sent it.
+CAs. Proxies of the environment apply, except to loopback addresses. Cookies are not kept. An answer is read and
+unpacked to a limit, whichever server sent it.
 """
 
 import functools
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, final
 
 import httpx
@@ -27,6 +28,10 @@ STREAMED: Final = {_STREAMED: True}
 """The argument `extensions` of a request whose answer, if it succeeds, is read with `lines`: it may have any number."""
 _PIECE_BYTES: Final = 64 << 10
 _GZIP: Final = 31
+_FREE_PARTS: Final = 4_096
+"""Parts of an answer that may have any size."""
+_PART_BYTES: Final = 64
+"""Least size of its other parts, on average: taking a part of one byte takes as long as one of a thousand."""
 
 
 def client_options(url: str, *, timeout: float, token: bytes | None = None) -> dict[str, Any]:
@@ -46,6 +51,7 @@ def client_options(url: str, *, timeout: float, token: bytes | None = None) -> d
     return {
         "headers": {"Accept-Encoding": b"gzip"} | ({} if token is None else {"Authorization": b"Bearer " + token}),
         "timeout": timeout,
+        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         "trust_env": address.host not in _LOOPBACK,
         "verify": _system_certificates(),
     }
@@ -113,10 +119,14 @@ class _Body:
         self._unpacker = zlib.decompressobj(_GZIP) if is_packed else None
         self._limit = limit
         self._size = 0
+        self._owed = 0
         self._has_begun = False
 
     def take(self, part: bytes) -> Iterator[bytes]:
         """The bytes of a part. Raises httpx.DecodingError."""
+        self._owed = max(0, self._owed + _PART_BYTES - len(part))
+        if self._limit is not None and self._owed > _FREE_PARTS * _PART_BYTES:
+            raise httpx.DecodingError(f"the answer has too many parts of less than {_PART_BYTES} bytes")
         if self._unpacker is None:
             yield self._count(part)
             return

@@ -228,3 +228,14 @@ async def test_an_answer_that_trickles_for_ever_ends_with_an_error(
             await connection.get(PullReading(), "/api")
         ended.set()
     assert len(waits) == ATTEMPTS - 1
+
+
+async def test_a_token_that_no_header_can_have_is_not_shown() -> None:
+    async def serve(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        """Answer nothing."""
+
+    async with served(serve) as url, Connection(url, NONE, HeaderAuth({"Authorization": "Bearer secret\nx"})) as tool:
+        with pytest.raises(PullError, match="no header can have these credentials; check ") as raised:
+            await tool.get(PullReading(), "/api")
+    assert "secret" not in str(raised.value)
+    assert raised.value.__suppress_context__

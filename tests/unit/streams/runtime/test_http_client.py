@@ -1,6 +1,7 @@
 """HTTP clients: no proxy for loopback, no redirects, and errors as results."""
 
 import gzip
+import itertools
 import re
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -15,7 +16,7 @@ from eval_alignment.client.sync import Client
 from eval_alignment.doctor.http import get
 from eval_alignment.view_client import UnreachableError, View
 from streams.runtime import http_client
-from streams.runtime.http_client import STREAMED, async_client, client_options, lines
+from streams.runtime.http_client import STREAMED, async_client, client_options, lines, sync_client
 from tests.support.ports import free_port
 from tests.support.tree import PACKAGES, ROOT, modules
 
@@ -129,6 +130,26 @@ async def test_no_client_reads_more_of_an_answer_than_the_limit(
         await other.close(timeout_s=2)
 
 
+async def test_cookies_of_an_answer_are_not_sent_again() -> None:
+    sent: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers.get("Cookie"))
+        return httpx.Response(
+            200, headers=[("Set-Cookie", f"c{len(sent)}={'v' * 1000}"), ("Set-Cookie", "d=e; Path=/")]
+        )
+
+    url = "http://tool.example"
+    async with async_client(url, timeout=1, transport=httpx.MockTransport(answer)) as client:
+        for _ in range(3):
+            await client.get(url)
+        assert len(client.cookies.jar) == 0
+    with sync_client(url, timeout=1, transport=httpx.MockTransport(answer)) as blocking:
+        for _ in range(3):
+            blocking.get(url)
+    assert sent == [None] * 6
+
+
 class _Parts(httpx.AsyncByteStream):
     def __init__(self, parts: Sequence[bytes]) -> None:
         self.parts = parts
@@ -169,6 +190,26 @@ async def test_an_answer_by_lines_has_a_limit_of_each_line_and_none_of_all(monke
 async def test_an_answer_that_cannot_be_unpacked_is_an_error(coding: str, parts: Sequence[bytes], problem: str) -> None:
     with pytest.raises(httpx.DecodingError, match=problem):
         await lines_of(*parts, coding=coding)
+
+
+async def test_an_answer_in_very_many_tiny_parts_is_refused() -> None:
+    taken = itertools.count()
+    ones = [b"1"] * 10_000
+
+    class Counted(_Parts):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for part in super().__aiter__():
+                next(taken)
+                yield part
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Counted(ones)))
+    async with async_client("http://tool.invalid", timeout=1, transport=transport) as client:
+        with pytest.raises(httpx.DecodingError, match="too many parts of less than 64 bytes"):
+            await client.get("http://tool.invalid/")
+    assert next(taken) < 5_000
+    # A list whose lines come one by one, and an answer whose parts are as small for ever, but which is read by lines.
+    assert await lines_of(*[b"x" * 63 + b"\n"] * 10_000, status=500) == [b"x" * 63] * 10_000
+    assert await lines_of(*[b"1\n"] * 10_000) == [b"1"] * 10_000
 
 
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "identity", None])
