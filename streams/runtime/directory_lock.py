@@ -51,7 +51,8 @@ def lock_directory(directory: Path, command: str, *, name: str = LOCK_NAME, shar
     Raises DirectoryInUseError when another process has the lock, OSError when the file cannot be opened or locked.
     """
     path = directory / name
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # A link of another user, in a directory that others may write to, would have its target overwritten.
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

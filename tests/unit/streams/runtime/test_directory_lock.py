@@ -48,6 +48,16 @@ def test_the_holder_of_an_older_release_has_no_name(tmp_path: Path) -> None:
     os.close(lock)
 
 
+def test_the_target_of_a_link_in_place_of_the_lock_is_not_overwritten(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"of somebody")
+    (tmp_path / LOCK_NAME).symlink_to(target)
+    with pytest.raises(OSError, match=LOCK_NAME) as refused:
+        lock_directory(tmp_path, "view")
+    assert refused.value.errno == errno.ELOOP
+    assert target.read_bytes() == b"of somebody"
+
+
 def test_a_full_disk_does_not_refuse_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
