@@ -9,8 +9,9 @@ The format: https://kafka.apache.org/documentation/#recordbatch
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from aiokafka.record.default_records import DefaultRecordBatch
@@ -23,8 +24,10 @@ from streams.runtime.errors import EvalAlignmentError
 MAX_BATCH_RECORDS: Final = 500_000
 """Most records of one batch, and most headers of a batch that is parsed record by record: a record needs about 200
 bytes more in memory than in its batch."""
-_ALWAYS_OWN_PARSER: Final = 8 << 20
+_ALWAYS_OWN_PARSER: Final = 2 << 20
 """Bytes after decompression above which the own parser reads a batch: aiokafka's has no limit of headers."""
+_HEADER_BYTES: Final = 128
+"""Bytes that a header needs in memory, besides its name and its value; in its batch it may have two."""
 
 _FRAME: Final = struct.Struct(">qiib")
 _FRAMED: Final = 12
@@ -86,6 +89,9 @@ class CorruptBatchError(EvalAlignmentError):
     """The bytes are not what a producer sent: the checksum or the frame is wrong. The message is where and why."""
 
 
+_HEADERS: Final[Callable[["Record"], list[Header]]] = attrgetter("headers")
+
+
 def split(data: bytes) -> Iterator[tuple[Any, memoryview]]:
     """Split a response into aiokafka's batches, unread, each with its bytes. Raises CorruptBatchError.
 
@@ -122,15 +128,21 @@ def is_abort_marker(batch: Any, raw: memoryview) -> bool:
 
 
 def read(batch: Any, raw: memoryview) -> tuple[list[Record], int]:
-    """The records of a batch, and the number of bytes that they were unpacked to. Never raises for what they are.
+    """The records of a batch, and the number of bytes that they were unpacked to, with the memory that their headers
+    need. Never raises for what they are.
 
     For a batch that cannot be unpacked, that is the limit: as much may have been unpacked until it was known.
     """
     if not isinstance(batch, DefaultRecordBatch):
         return _read_legacy(batch, raw)
+    records, size = _read_default(batch, raw)
+    return records, size + _HEADER_BYTES * sum(map(len, map(_HEADERS, records)))
+
+
+def _read_default(batch: Any, raw: memoryview) -> tuple[list[Record], int]:
     if not batch.attributes & _CODEC_MASK and len(raw) <= _ALWAYS_OWN_PARSER:
         try:
-            plain: list[Record] = list(batch)  # type: ignore[arg-type] # its protocol lacks `__next__`
+            plain: list[Record] = list(batch)
             return _in_place(plain, batch.base_offset, batch.next_offset), len(raw)
         except Exception:  # noqa: BLE001, S110 -- with any failure, the own parser finds the records that can be read
             pass

@@ -40,6 +40,9 @@ _KEY: Final = struct.Struct(">QIQ")
 _HASH: Final = struct.Struct(">Q")
 _EPOCH: Final = struct.Struct(">I")
 _FIRST: Final = itemgetter(0)
+_HEADER_BYTES: Final = 64
+"""Bytes that a header needs in memory besides its name and its value: a record may have half a million that are empty.
+"""
 _FIELDS: Final = 3
 """Elements of a group for each record, after the item."""
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -120,7 +123,7 @@ class _Buffer:
                 added_bytes += len(value)
             if headers:
                 content = [value, _names_as_bytes(headers)]  # type: ignore[assignment]
-                added_bytes += sum(len(name) + len(each or b"") for name, each in headers)
+                added_bytes += sum([_HEADER_BYTES + len(name) + len(each or b"") for name, each in headers])
             group = groups.get(item)  # type: ignore[arg-type]  # not None: see above
             if group is None:
                 groups[item] = [item, record.offset, timestamp, content]  # type: ignore[index]

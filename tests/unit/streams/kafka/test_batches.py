@@ -11,11 +11,12 @@ from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 
+from streams.events.reasons import Reason
 from streams.kafka import batches
 from streams.kafka.batches import Batch, CorruptPartitionError, UnreadableRecords, drain, fetch
 from streams.kafka.codecs import MAX_UNPACKED_BYTES
 from streams.kafka.reading_order import LAG_RECORDS, ReadingOrder
-from tests.fuzz.batches import CONTROL, TRANSACTIONAL, RawBatch, RawRecord
+from tests.fuzz.batches import CONTROL, TRANSACTIONAL, RawBatch, RawRecord, varint
 
 TP = TopicPartition("t", 0)
 ABORT = RawRecord(b"\0\0\0\0")
@@ -174,6 +175,27 @@ def test_each_batch_that_cannot_be_unpacked_ends_its_part(hostile: RawBatch) -> 
     data = [replace(hostile, base_offset=offset).encode() for offset in range(3)]
     fetcher = Fetcher(*(b"".join(data[offset:]) for offset in range(3)))
     assert [fetcher.take()[0].next for _ in range(3)] == [1, 2, 3]
+
+
+def _headers_alone(records: int, base_offset: int) -> RawBatch:
+    """Half a million headers in each record. A header of two bytes needs thirty times as many in memory."""
+    heads = [RawRecord(offset_delta=delta).encode()[1:-1] + varint(500_000) for delta in range(records)]
+    payload = b"".join(varint(len(head) + 1_000_000) + head + b"\0\1" * 500_000 for head in heads)
+    return RawBatch([RawRecord()] * records, base_offset=base_offset, codec=4, payload=payload)
+
+
+def test_a_batch_of_headers_alone_ends_its_part() -> None:
+    data = [_headers_alone(1, offset).encode() for offset in range(3)]
+    fetcher = Fetcher(*(b"".join(data[offset:]) for offset in range(3)))
+    taken = [fetcher.take()[0] for _ in range(3)]
+    assert [batch.next for batch in taken] == [1, 2, 3]
+    assert [len(record.headers) for batch in taken for record in batch.records] == [500_000] * 3
+
+
+def test_a_batch_of_more_headers_than_fit_into_memory_is_one_unreadable_record() -> None:
+    ((unreadable,),) = [batch.records for batch in Fetcher(_headers_alone(3, 0).encode()).take()]
+    assert isinstance(unreadable, UnreadableRecords)
+    assert (unreadable.count, unreadable.reason) == (3, Reason.OVERSIZED)
 
 
 def test_a_response_is_read_in_parts_of_a_number_of_records(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,13 @@ async def test_an_item_of_any_size_is_read_in_parts_of_a_few_mebibytes(store: Ro
     assert [each.offset for each in found] == list(range(count))
 
 
+async def test_headers_without_bytes_count_for_the_memory_that_they_need(store: RocksStore) -> None:
+    for offset in range(10):
+        store.put(0, replace(record(offset, b"item %d" % offset), headers=[("", None)] * 50_000))
+    assert store._window.evaluations(0) <= 5, "a full window is written"
+    assert all(len(look_up(store, 0, b"item %d" % offset)[0].headers) == 50_000 for offset in range(10))
+
+
 async def test_a_look_up_goes_on_behind_a_span_that_has_expired_meanwhile(store: RocksStore) -> None:
     for offset in range(400):
         store.put(0, _large(offset))
