@@ -61,12 +61,12 @@ class Load:
 
 LOADS: Final = {
     # From the shorter one on, annotations come.
-    PRODUCTION: Load(production, 1, (30_000, 70_000), 0.55),
-    RANDOM: Load(lambda count: summeval(count // EVENTS_PER_ITEM), EVENTS_PER_ITEM, (10_000, 30_000), 1.03),
+    PRODUCTION: Load(production, 1, (26_000, 50_000), 0.55),
+    RANDOM: Load(lambda count: summeval(count // EVENTS_PER_ITEM), EVENTS_PER_ITEM, (5_000, 15_000), 1.03),
     FIRST: Load(
         lambda count: summeval(count // EVENTS_PER_ITEM, evaluations_first=True),
         EVENTS_PER_ITEM,
-        (10_000, 30_000),
+        (5_000, 15_000),
         1.25,
     ),
 }

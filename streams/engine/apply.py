@@ -1,7 +1,7 @@
 """Apply batches: decide on each record, and merge the accepted events into the shard."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from aggregator.facts import Evaluation, Fact
 from aggregator.rows import Merge
@@ -12,7 +12,7 @@ from streams.events.reasons import WORKER_REASONS, Reason
 from streams.events.rejection_log import RejectionLog
 from streams.kafka.batches import Record, UnreadableRecords
 from streams.kafka.dead_letters import RejectedRecord
-from streams.kafka.decide import decider
+from streams.kafka.decide import decide_all
 from streams.kafka.topics import Topics
 from streams.runtime.metrics import WorkerMetrics
 from streams.waiting.waiting import WaitingEvaluations
@@ -74,18 +74,17 @@ class BatchApplier:
 
     def look(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[RejectedRecord]:
         """The records that `apply` would reject. Changes nothing and counts nothing."""
-        decide = self._decider(owned, topic)
-        decisions = ((record, decide(record)) for record in records)
         return [
             RejectedRecord(topic, owned.partition, record, decision)
-            for record, decision in decisions
+            for record, decision in zip(records, self._decisions(owned, topic, records), strict=True)
             if type(decision) is Rejection
         ]
 
-    def _decider(self, owned: OwnedPartition, topic: str) -> Callable[[Record], Fact | Rejection]:
-        return decider(
+    def _decisions(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[Fact | Rejection]:
+        return decide_all(
             self._decoder,
             self._kinds[topic],
+            records,
             partition=owned.partition,
             partitions=self._partitions,
             has_item=owned.shard.has_item,
@@ -96,16 +95,14 @@ class BatchApplier:
     ) -> list[RejectedRecord]:
         shard = owned.shard
         apply, has_item, part, waiting = shard.apply, shard.has_item, owned.waiting, self._waiting
-        decide = self._decider(owned, topic)
-        waits = list[Evaluation](), list[Record]()
+        facts, evaluations = list[Evaluation](), list[Record]()
         # What a setting decided once is not decided again: see `WaitingEvaluations.receive`.
         merges_known = waiting is None or self._kinds[topic] is not Kind.EVALUATION or not self._decoder.metrics
         rejected: list[RejectedRecord] = []
         outcomes = [0, 0, 0]
         conflicts = shard.conflicts
         accepted = 0
-        for record in records:
-            decision = decide(record)
+        for record, decision in zip(records, self._decisions(owned, topic, records), strict=True):
             if type(decision) is not Rejection:
                 accepted += 1
                 known = has_item(decision.item)
@@ -113,8 +110,8 @@ class BatchApplier:
                     outcomes[apply(decision)] += 1
                 elif type(decision) is Evaluation and not known:
                     # Together, below: nothing among these records makes an item known.
-                    waits[0].append(decision)
-                    waits[1].append(record)
+                    facts.append(decision)
+                    evaluations.append(record)
                 elif (outcome := waiting.receive(part, decision, record)) is not None:
                     outcomes[outcome] += 1
                 continue
@@ -127,8 +124,8 @@ class BatchApplier:
                 if not (isinstance(record, UnreadableRecords) and record.reason is Reason.OVERSIZED):
                     circuit_breaker.rejected(topic, dead.example)
             rejected.append(dead)
-        if waiting is not None and part is not None and waits[0]:
-            waiting.let_wait(part, *waits)
+        if waiting is not None and part is not None and facts:
+            waiting.let_wait(part, facts, evaluations)
         if circuit_breaker is not None:
             circuit_breaker.accepted(topic, accepted)
         self._metrics.conflicting.labels(topic).inc(shard.conflicts - conflicts)

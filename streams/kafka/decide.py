@@ -1,6 +1,6 @@
 """Whether a worker accepts a record of a source partition: the events decide, and where the record is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aggregator.facts import Fact
 from streams.events.decoder import Decoder, Kind, Rejection
@@ -28,27 +28,40 @@ def decide(
         partitions: P, the number of partitions.
         has_item: whether an item is in the shard of this partition, where its events are accepted.
     """
-    return decider(decoder, kind, partition=partition, partitions=partitions, has_item=has_item)(record)
+    (decision,) = decide_all(decoder, kind, [record], partition=partition, partitions=partitions, has_item=has_item)
+    return decision
 
 
-def decider(
-    decoder: Decoder, kind: Kind, *, partition: int, partitions: int, has_item: Callable[[str], bool]
-) -> Callable[[Record], Fact | Rejection]:
+def decide_all(
+    decoder: Decoder,
+    kind: Kind,
+    records: Sequence[Record],
+    *,
+    partition: int,
+    partitions: int,
+    has_item: Callable[[str], bool],
+) -> list[Fact | Rejection]:
     """`decide` for many records of one partition."""
     decode = decoder.decode
-
-    def decide_record(record: Record) -> Fact | Rejection:
+    # The events of an item come near each other.
+    at_home: set[bytes] = set()
+    decisions: list[Fact | Rejection] = []
+    for record in records:
         key = record.key
-        fact = decode(kind, record.value, key, record.headers, record.timestamp)
-        if type(fact) is Rejection:
-            return Rejection(record.reason, record.detail) if isinstance(record, UnreadableRecords) else fact
-        assert key is not None, "an accepted event has a key: the item's bytes"
-        if has_item(fact.item) or home_partition(key, partitions) == partition:
-            return fact
-        return Rejection(
-            Reason.MISROUTED,
-            f"in partition {partition}, but murmur2 of the key is partition {home_partition(key, partitions)}: use "
-            "Kafka's default partitioner (librdkafka: partitioner=murmur2_random)",
-        )
-
-    return decide_record
+        decision = decode(kind, record.value, key, record.headers, record.timestamp)
+        if type(decision) is Rejection:
+            if isinstance(record, UnreadableRecords):
+                decision = Rejection(record.reason, record.detail)
+        elif not has_item(decision.item) and key not in at_home:
+            assert key is not None, "an accepted event has a key: the item's bytes"
+            home = home_partition(key, partitions)
+            if home == partition:
+                at_home.add(key)
+            else:
+                decision = Rejection(
+                    Reason.MISROUTED,
+                    f"in partition {partition}, but murmur2 of the key is partition {home}: use Kafka's default "
+                    "partitioner (librdkafka: partitioner=murmur2_random)",
+                )
+        decisions.append(decision)
+    return decisions

@@ -105,10 +105,10 @@ class StorePositions(msgspec.Struct):
         self.partitions[partition] = PartitionPositions(epoch, older=older, adopted=adopted)
         return self.partitions[partition]
 
-    def count_adopted(self, partition: int, interval: int) -> None:
-        """Count an evaluation of an item that is known by now."""
+    def count_adopted(self, partition: int, interval: int, count: int) -> None:
+        """Count evaluations of an item that is known by now."""
         adopted = self.of(partition).adopted
-        adopted[interval] = adopted.get(interval, 0) + 1
+        adopted[interval] = adopted.get(interval, 0) + count
 
     def adopted(self, partition: int | None) -> int:
         """Number of evaluations of items that are known by now, of one partition or of all."""
@@ -128,10 +128,6 @@ class StorePositions(msgspec.Struct):
         """Those of a partition whose rows are found, from the oldest on."""
         positions = self.partitions.get(partition)
         return [] if positions is None else [*positions.older, positions.epoch]
-
-    def epochs(self) -> dict[int, int]:
-        """By partition."""
-        return {partition: positions.epoch for partition, positions in self.partitions.items()}
 
 
 class _FormatVersion(msgspec.Struct):

@@ -208,8 +208,8 @@ class Rebuild:
         """Merge records of known items, let the others wait, and cover them; False when that does not cover them."""
         if not self._is_current(gap):
             return False
-        part, merged = gap.part, False
-        unknown: list[Record] = []
+        part = gap.part
+        known, unknown = list[Record](), list[Record]()
         has_item = part.shard.has_item
         for record in records:
             key, value = record.key, record.value
@@ -219,13 +219,10 @@ class Rebuild:
                 item = key.decode()
             except UnicodeDecodeError:
                 continue
-            if has_item(item):
-                # A record that is not accepted has its dead letter already.
-                merged = self.waiting.merge(part, record) or merged
-            else:
-                unknown.append(record)
+            (known if has_item(item) else unknown).append(record)
         self.waiting.put(part, unknown)
-        if merged:
+        # A record that is not accepted has its dead letter already.
+        if known and self.waiting.merge(part, known):
             gap.owned.applied()
         if gap.mark != self.waiting.mark:
             return False

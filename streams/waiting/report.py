@@ -3,7 +3,7 @@
 A new owner goes on from its predecessor's last report: its own store may still lack what that one had.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from heapq import nlargest
 from typing import Final
 
@@ -46,23 +46,20 @@ class WaitingReport:
         for fact in facts[-_RECENT_ITEMS:]:
             if not self._recent or self._recent[-1] != fact.item:
                 self._recent.append(fact.item)
-        judges = self._judges
+        times_of = defaultdict[tuple[str, str], list[int]](list)
         for fact in facts:
-            if fact.passed is None:
+            if fact.passed is not None:
+                times_of[fact.metric, fact.judge].append(fact.at)
+        for judge, times in times_of.items():
+            first_at, last_at, count = min(times), max(times), len(times)
+            seen = self._judges.get(judge)
+            if seen is not None:
+                self._judges[judge] = [min(seen[0], first_at), max(seen[1], last_at), seen[2] + count]
                 continue
-            at = fact.at
-            times = judges.get((fact.metric, fact.judge))
-            if times is None:
-                judges[fact.metric, fact.judge] = [at, at, 1]
-                if len(judges) > 2 * _JUDGES:
-                    # Those that are forgotten and seen again are counted from 1.
-                    judges = self._judges = dict(self._newest(_JUDGES))
-                continue
-            times[2] += 1
-            if at > times[1]:
-                times[1] = at
-            elif at < times[0]:
-                times[0] = at
+            self._judges[judge] = [first_at, last_at, count]
+            if len(self._judges) > 2 * _JUDGES:
+                # Those that are forgotten and seen again are counted from 1.
+                self._judges = dict(self._newest(_JUDGES))
 
     def state(
         self, shard: Shard, evaluations: int, rebuilding: int, before: int | None, now: float

@@ -29,7 +29,7 @@ from streams.waiting.positions import PositionsFile, SettledPositions, StorePosi
 from streams.waiting.spans import Span, Spans, failure_of
 from streams.waiting.store import Found, Settled, StoreAwayError, StoreLostError, StorePlace
 from streams.waiting.threads import DiskJobs
-from streams.waiting.window import EvaluationWindow, Group, epoch_of, group_of, hash_of, in_order
+from streams.waiting.window import EvaluationWindow, Group, RowPlace, epoch_of, group_of, hash_of, in_order
 
 log = logging.getLogger(__name__)
 
@@ -227,16 +227,14 @@ class RocksStore:
     def put(self, partition: int, *records: Record) -> None:
         """Take records into the window. Raises StoreAwayError where a full window cannot be written."""
         self._refuse_away()
-        left = iter(records)
-        while self._window.add(partition, left):
+        left, place = iter(records), RowPlace(partition, self._positions.seed, self._positions.of(partition).epoch)
+        while self._window.add(place, left):
             self._write(self._end_window if self._window.is_full() else self._write_slice)
 
     def _end_window(self) -> None:
         """Let a new window take what comes, and write the old one from now on."""
         self._write_all_slices()
-        for partition in self._window.partitions():
-            self._positions.of(partition)
-        self._window.end(self._positions.seed, self._positions.epochs())
+        self._window.end()
 
     def _write_slice(self) -> bool:
         """Write the next slice; returns whether there was one."""
@@ -312,8 +310,8 @@ class RocksStore:
 
     def adopted(self, partition: int, records: Iterable[Record]) -> None:
         """Do not count these records any more: their item is known. They are found until they expire."""
-        for record in records:
-            self._positions.count_adopted(partition, record.timestamp // self._span_ms * self._span_ms)
+        for number, count in Counter(record.timestamp // self._span_ms for record in records).items():
+            self._positions.count_adopted(partition, number * self._span_ms, count)
 
     def count_all(self, partition: int) -> None:
         """Count everything of a partition again: all of its known items are going to be looked up."""

@@ -233,8 +233,7 @@ class WaitingEvaluations:
         started = time.perf_counter()
         found = self._look_up(part, item)
         room = min(ADOPT_RECORDS, max(0, self.max_dirty_rows - self._dirty_rows())) if found else 0
-        for record in found[:room]:
-            self._merge_found(part, record)
+        self._merge_found(part, found[:room])
         part.found.extend(found[room:])
         if part.found or item.decode() in part.owed:
             self.on_step("adopted in part")
@@ -263,23 +262,25 @@ class WaitingEvaluations:
             and self.decoder.decides_on(record.value, record.headers)
         )
 
-    def merge(self, part: WaitingPartition, record: Record) -> bool:
-        """Merge a record of an item that is known, or becomes known; False if it is not accepted."""
-        # Not where it is: a partition accepts all events of the items that it knows.
-        fact = self.decoder.decode(Kind.EVALUATION, record.value, record.key, record.headers, record.timestamp)
-        if type(fact) is Rejection:
-            return False
-        assert type(fact) is Evaluation, "only evaluations wait"
-        if self.decoder.metrics and self.decided_already(part, fact, record):
-            return True
-        if part.shard.apply(fact) is Merge.APPLIED:
-            self.metrics.waiting_adopted.inc()
-        return True
+    def merge(self, part: WaitingPartition, records: Sequence[Record]) -> int:
+        """Merge records of items that are known, or become known; returns how many of them are accepted."""
+        accepted = adopted = 0
+        for record in records:
+            # Not where it is: a partition accepts all events of the items that it knows.
+            fact = self.decoder.decode(Kind.EVALUATION, record.value, record.key, record.headers, record.timestamp)
+            if type(fact) is Rejection:
+                continue
+            assert type(fact) is Evaluation, "only evaluations wait"
+            accepted += 1
+            if self.decoder.metrics and self.decided_already(part, fact, record):
+                continue
+            adopted += part.shard.apply(fact) is Merge.APPLIED
+        self.metrics.waiting_adopted.inc(adopted)
+        return accepted
 
-    def _merge_found(self, part: WaitingPartition, record: Record) -> None:
-        if not self.merge(part, record):
-            # It was accepted when it came, so it is no dead letter.
-            self.metrics.waiting_undecided.inc()
+    def _merge_found(self, part: WaitingPartition, records: Sequence[Record]) -> None:
+        # It was accepted when it came, so what is not accepted is no dead letter.
+        self.metrics.waiting_undecided.inc(len(records) - self.merge(part, records))
 
     def _look_up(self, part: WaitingPartition, item: bytes, after: StorePlace | None = None) -> list[Record]:
         """The next part of what waits for an item, which is owed if there is more, or while the store is away."""
@@ -334,9 +335,9 @@ class WaitingEvaluations:
             if part.shard.has_item(item):
                 part.found.extend(self._look_up(part, item.encode(), after))
                 self.on_step("swept")
-        for _ in range(min(WORK_OFF_RECORDS, len(part.found))):
+        if part.found:
             worked = True
-            self._merge_found(part, part.found.popleft())
+            self._merge_found(part, [part.found.popleft() for _ in range(min(WORK_OFF_RECORDS, len(part.found)))])
         return worked
 
     # ---- checkpoints

@@ -12,10 +12,10 @@ A group is a row of the store: the evaluations of one item that came while a win
 
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import xxhash
@@ -48,6 +48,16 @@ _FIELDS: Final = 3
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list).decode
 
+
+class RowPlace(NamedTuple):
+    """What the keys of a partition's rows are made of, besides its items and offsets."""
+
+    partition: int
+    seed: int
+    """Of the hash."""
+    epoch: int
+
+
 Group = list[Any]
 """Item, then offset, broker time in ms and content of each record."""
 
@@ -68,15 +78,21 @@ class Slice:
     @property
     def value_bytes(self) -> int:
         """Bytes of the values."""
-        return sum(len(value) for _, value in self.rows)
+        return sum([len(value) for _, value in self.rows])
 
 
 @dataclass(slots=True)
 class _WindowPart:
     """What a window has of one partition and one interval of broker time."""
 
+    oldest: int
+    """The least broker time of its records."""
+    newest: int
+    """The highest one."""
     groups: dict[bytes, Group] = field(default_factory=dict)
     """By item."""
+    keyed: list[tuple[bytes, Group]] = field(default_factory=list)
+    """The same with their keys, in the order in which they came; sorted once the window has ended."""
     count: int = 0
     value_bytes: int = 0
 
@@ -95,28 +111,36 @@ class _Buffer:
     def value_bytes(self) -> int:
         return sum(part.value_bytes for part in self._parts.values())
 
-    def add(self, partition: int, records: Iterator[Record], count: int, size: int) -> None:
+    def add(self, place: RowPlace, records: Iterator[Record], count: int, size: int) -> None:
         """Take records, which have keys, until there are so many in all, or so many bytes of them.
 
         Every waiting evaluation passes, so it does for a run of records of one interval what would else be done for
-        each.
+        each. What can be done here is not done later, when they have left the processor's cache.
         """
+        partition, seed, epoch = place
+        key_of, digest_of = _KEY.pack, xxhash.xxh3_64_intdigest
         # Of none yet.
-        part, start, end = _WindowPart(), 0, 0
+        part, start, end = _WindowPart(0, 0), 0, 0
         groups, added, added_bytes = part.groups, 0, 0
+        oldest, newest = part.oldest, part.newest
         count -= self.count
         size -= self.bytes
         for record in records:
             timestamp = record.timestamp
             if not start <= timestamp < end:
+                part.oldest, part.newest = oldest, newest
                 self._added(part, added, added_bytes)
                 count -= added
                 size -= added_bytes
                 added = added_bytes = 0
-                place = timestamp // self._span_ms
-                start, end = place * self._span_ms, (place + 1) * self._span_ms
-                part = self._parts.setdefault((partition, place), _WindowPart())
-                groups = part.groups
+                number = timestamp // self._span_ms
+                start, end = number * self._span_ms, (number + 1) * self._span_ms
+                part = self._parts.setdefault((partition, number), _WindowPart(timestamp, timestamp))
+                groups, oldest, newest = part.groups, part.oldest, part.newest
+            if timestamp > newest:
+                newest = timestamp
+            elif timestamp < oldest:
+                oldest = timestamp
             item, headers = record.key, record.headers
             value = content = record.value
             if value is not None:
@@ -126,22 +150,22 @@ class _Buffer:
                 added_bytes += sum([_HEADER_BYTES + len(name) + len(each or b"") for name, each in headers])
             group = groups.get(item)  # type: ignore[arg-type]  # not None: see above
             if group is None:
-                groups[item] = [item, record.offset, timestamp, content]  # type: ignore[index]
+                offset = record.offset
+                group = groups[item] = [item, offset, timestamp, content]  # type: ignore[index]
+                part.keyed.append((key_of(digest_of(item, seed), epoch, offset), group))  # type: ignore[arg-type]
             else:
                 group += record.offset, timestamp, content
             added += 1
             if added >= count or added_bytes >= size:
                 break
+        part.oldest, part.newest = oldest, newest
         self._added(part, added, added_bytes)
 
-    def _added(self, part: "_WindowPart", count: int, size: int) -> None:
+    def _added(self, part: _WindowPart, count: int, size: int) -> None:
         part.count += count
         part.value_bytes += size
         self.count += count
         self.bytes += size
-
-    def partitions(self) -> set[int]:
-        return {partition for partition, _ in self._parts}
 
     def find(self, partition: int, item: bytes) -> Iterator[Group]:
         for (of_partition, _), part in self._parts.items():
@@ -151,15 +175,12 @@ class _Buffer:
     def evaluations(self, partition: int) -> int:
         return sum(part.count for (of_partition, _), part in self._parts.items() if of_partition == partition)
 
-    def slices(self, seed: int, epochs: Mapping[int, int]) -> Iterator[Slice]:
+    def slices(self) -> Iterator[Slice]:
         """Everything in the form in which it is written. Nothing may be added meanwhile."""
         for (partition, _), part in self._parts.items():
-            epoch, key_of, digest_of = epochs[partition], _KEY.pack, xxhash.xxh3_64_intdigest
-            keyed = [(key_of(digest_of(item, seed), epoch, group[1]), group) for item, group in part.groups.items()]
+            keyed = part.keyed
             # Sorted, so that RocksDB inserts neighbours one after the other.
             keyed.sort(key=_FIRST)
-            times = [at for group in part.groups.values() for at in group[2::_FIELDS]]
-            oldest, newest = min(times), max(times)
             for start in range(0, len(keyed), GROUPS_OF_SLICE):
                 piece = keyed[start : start + GROUPS_OF_SLICE]
                 rows = [(key, _encode(group)) for key, group in piece]
@@ -167,7 +188,7 @@ class _Buffer:
                 part.count -= evaluations
                 self.count -= evaluations
                 part.value_bytes = 0
-                yield Slice(partition, oldest, newest, evaluations, rows)
+                yield Slice(partition, part.oldest, part.newest, evaluations, rows)
 
 
 class EvaluationWindow:
@@ -204,13 +225,13 @@ class EvaluationWindow:
         """The groups of an item."""
         return [group for buffer in self._buffers() for group in buffer.find(partition, item)]
 
-    def add(self, partition: int, records: Iterator[Record]) -> bool:
+    def add(self, place: RowPlace, records: Iterator[Record]) -> bool:
         """Take records, which have keys, until a slice is to be written, or a window to be ended; returns whether so.
 
         What is left of the records is to be added afterwards.
         """
         coming = self._coming
-        coming.add(partition, records, self._due, WINDOW_BYTES)
+        coming.add(place, records, self._due, WINDOW_BYTES)
         return coming.count >= self._due or coming.bytes >= WINDOW_BYTES
 
     def is_full(self) -> bool:
@@ -220,14 +241,10 @@ class EvaluationWindow:
         is_large = coming.count >= WINDOW_EVALUATIONS or coming.bytes >= WINDOW_BYTES
         return is_large or time.monotonic() - self._began >= WINDOW_SECONDS
 
-    def partitions(self) -> set[int]:
-        """Partitions that `end` needs the epochs of."""
-        return self._coming.partitions()
-
-    def end(self, seed: int, epochs: Mapping[int, int]) -> None:
+    def end(self) -> None:
         """Begin a new window; the old one, after all slices of the one before it, is what is written from now on."""
         assert self._leaving is None
-        self._leaving, self._slices = self._coming, self._coming.slices(seed, epochs)
+        self._leaving, self._slices = self._coming, self._coming.slices()
         self._coming = _Buffer(self._span_ms)
         self._began, self._due = time.monotonic(), STEP_EVALUATIONS
 

@@ -60,11 +60,11 @@ def no_late_merge() -> Iterator[None]:
         finally:
             rebuilding[0] = False
 
-    def store(self: WaitingEvaluations, part: WaitingPartition, record: Record) -> bool:
+    def store(self: WaitingEvaluations, part: WaitingPartition, records: Sequence[Record]) -> int:
         if not rebuilding[0]:
-            return merge(self, part, record)
-        self.put(part, [record])
-        return False
+            return merge(self, part, records)
+        self.put(part, records)
+        return 0
 
     with patch.object(Rebuild, "_fold_piece", mark), patch.object(WaitingEvaluations, "merge", store):
         yield

@@ -15,7 +15,7 @@ from streams.waiting import window
 from streams.waiting.coverage import OffsetRanges
 from streams.waiting.rocks import LOOK_UP_BYTES, RocksStore
 from streams.waiting.store import Settled, StoreAwayError
-from streams.waiting.window import WINDOW_BYTES, EvaluationWindow, Slice, group_of, records_of
+from streams.waiting.window import WINDOW_BYTES, EvaluationWindow, RowPlace, Slice, group_of, records_of
 from tests.support.rocks_stores import SPAN_MS, covered_to, look_up, new_store, opened_store, record
 
 
@@ -44,11 +44,14 @@ _records = st.builds(
 )
 
 
+PLACE = RowPlace(0, seed=7, epoch=1)
+
+
 @given(st.lists(_records, min_size=1, max_size=20))
 def test_records_come_back_as_they_came(records: list[ParsedRecord]) -> None:
     waiting = EvaluationWindow(SPAN_MS)
-    assert not waiting.add(0, iter(records)), "nothing is to be written yet"
-    waiting.end(7, {0: 1})
+    assert not waiting.add(PLACE, iter(records)), "nothing is to be written yet"
+    waiting.end()
     rows = [row for piece in iter(waiting.next_slice, None) for row in piece.rows]
     found = [each for _, value in rows for each in records_of(group_of(value))]
     assert sorted(found, key=repr) == sorted(records, key=repr)
@@ -57,12 +60,12 @@ def test_records_come_back_as_they_came(records: list[ParsedRecord]) -> None:
 @given(st.lists(_records, min_size=1, max_size=20))
 def test_records_that_are_put_together_are_kept_as_those_that_are_put_one_by_one(records: list[ParsedRecord]) -> None:
     together, alone = EvaluationWindow(SPAN_MS), EvaluationWindow(SPAN_MS)
-    together.add(0, iter(records))
+    together.add(PLACE, iter(records))
     for each in records:
-        alone.add(0, iter([each]))
+        alone.add(PLACE, iter([each]))
     assert (together.value_bytes, together.evaluations(0)) == (alone.value_bytes, alone.evaluations(0))
     for waiting in (together, alone):
-        waiting.end(7, {0: 1})
+        waiting.end()
     assert list(iter(together.next_slice, None)) == list(iter(alone.next_slice, None))
 
 
