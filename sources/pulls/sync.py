@@ -12,7 +12,7 @@ A record is taken to be deleted only when a sweep, read to its end without an er
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,7 +25,7 @@ from sources.pulls import reading as limits
 from sources.pulls.connection import ToolBusyError
 from sources.pulls.credentials import CredentialsError
 from sources.pulls.digests import DigestSet
-from sources.pulls.pull import PullError, Stream
+from sources.pulls.pull import PulledPage, PullError, Stream
 from sources.pulls.reading import PullReading, ReadingLimitError
 from sources.pulls.registry import open_streams
 from sources.pulls.state import PullState, StreamState, UnfinishedReading, keep, load
@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 OVERLAP_MS: Final = 3_600_000
 """How far before the cursor a reading begins: tools list a record later than its listing time, and clocks differ."""
+_UNREADABLE: Final = (ValueError, OverflowError, LookupError, RecursionError)
+"""What bytes and numbers raise that fit nowhere, and what is nested too deep."""
 _REST: Final = 10
 """A list without a window is read again after this many times as long as the reading took."""
 
@@ -317,7 +319,7 @@ class _StreamReading:
         """Take all pages from the bookmark on; of what is read again only events are counted."""
         report, name, again = self.report, self._stream.name, self._again
         problem, readable = "", 0
-        async for page in self._stream.pages(self._reading):
+        async for page in _readable(self._stream, self._reading):
             try:
                 taken = await self._intake.take(
                     page.content, self._clocks.wall(), self._clocks.broker(), stream=name, listed=page.listed
@@ -396,6 +398,18 @@ class _StreamReading:
         """The known records of what was read that were not seen, by this pull or an earlier one."""
         known = await asyncio.to_thread(self._index.unseen, self._stream.name, self.report.since)
         return {native for native in known if native not in self._seen}
+
+
+async def _readable(stream: Stream, reading: PullReading) -> AsyncIterator[PulledPage]:
+    """The pages of a stream. Raises PullError also for what an answer is that no client of a tool expects.
+
+    The process would end otherwise, for whoever sends to it, and again at each start.
+    """
+    try:
+        async for page in stream.pages(reading):
+            yield page
+    except _UNREADABLE as error:
+        raise PullError(f"an answer cannot be read: {type(error).__name__}: {error}") from error
 
 
 def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
