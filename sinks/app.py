@@ -15,6 +15,8 @@ from sinks.api.routes import api_routes
 from sinks.api.services import Services
 from sinks.page.badge import is_badge
 from sinks.page.routes import Pages
+from sinks.request_shares import RequestShares
+from streams.runtime.refusals import RefusalReason
 
 
 def create_app(services: Services, tokens: Sequence[AccessToken] = ()) -> ASGIApp:
@@ -39,10 +41,11 @@ def create_app(services: Services, tokens: Sequence[AccessToken] = ()) -> ASGIAp
     )
     app.router.redirect_slashes = False
     app.router.default = request_response(unknown_path)
-    config = services.config
+    config, refusals = services.config, services.metrics.refusals
+    shared = RequestShares(app, config.proxy_addresses, lambda client: refusals.note(RefusalReason.BUSY, client))
     return AccessMiddleware(
-        RawPathMiddleware(app),
-        refusals=services.metrics.refusals,
+        RawPathMiddleware(shared),
+        refusals=refusals,
         tokens=tokens,
         allowed_hosts=(config.host, *config.allowed_hosts),
         is_public=lambda scope: config.public_badges and is_badge(scope),

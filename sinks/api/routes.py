@@ -39,6 +39,7 @@ from sinks.queries.scope import Scope
 from sinks.queries.waiting import waiting_evaluations
 from sinks.queue_index import divided
 
+STREAM_PATH: Final = "/api/v1/stream"
 _HISTORY_LIMIT: Final = 50
 
 
@@ -53,7 +54,7 @@ def api_routes(services: Services) -> list[Route]:
         Route("/api/v1/queues/{queue}/history", without_empty(api.history)),
         *deep_dive_routes(services),
         Route("/api/v1/positions", without_empty(api.positions)),
-        Route("/api/v1/stream", without_empty(api.stream)),
+        Route(STREAM_PATH, without_empty(api.stream)),
         Route("/metrics", api.metrics),
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),

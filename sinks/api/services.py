@@ -31,6 +31,7 @@ _PROBES_WAITING: Final = 300
 """As many as there are connections: each probe takes a fraction of a millisecond."""
 _BADGE_THREADS: Final = 1
 _BADGES_WAITING: Final = 16
+_EXPORT_THREADS: Final = 1
 
 _T = TypeVar("_T")
 
@@ -61,6 +62,8 @@ class Services:
     """The threads of requests."""
     probes: RequestPool = field(init=False)
     """The thread of health checks and heartbeats."""
+    exports: RequestPool = field(init=False)
+    """The thread of exports, whose parts are never refused: they take no place of other requests."""
     badges: RequestPool = field(init=False)
     """The thread of badges: with `public_badges` strangers ask for them, who take no place of readers with a token."""
 
@@ -69,6 +72,7 @@ class Services:
         refused = partial(self.metrics.refusals.note, RefusalReason.BUSY, None)
         self.requests = RequestPool(refused=refused)
         self.probes = RequestPool(_PROBE_THREADS, _PROBES_WAITING, refused)
+        self.exports = RequestPool(_EXPORT_THREADS)
         self.badges = RequestPool(_BADGE_THREADS, _BADGES_WAITING, refused)
 
     def today(self) -> date:

@@ -90,7 +90,7 @@ async def export(services: Services, query: Query, lines: Callable[..., bytes]) 
     part = replace(query, sort=ComparisonSort.NEWEST, offset=0, limit=PAGE_LIMIT, most_bytes=_PART_BYTES, cursor=None)
     head = True
     while True:
-        text, following = await services.requests.run(read, begun=True)
+        text, following = await services.exports.run(read, begun=True)
         yield text
         if following is None:
             return

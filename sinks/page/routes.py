@@ -265,6 +265,9 @@ class Pages:
         await self._services.query_queue(query.queue, lambda _, entry: entry)
         name = file_name("comparisons", query.queue, self._services.today(), kind)
         headers = {**_HEADERS, "Content-Disposition": f"attachment; {name}"}
+        if request.method == "HEAD":
+            # Otherwise the rows are read, and thrown away.
+            return Response(headers=headers, media_type=media_type)
         return StreamingResponse(export(self._services, query, lines), headers=headers, media_type=media_type)
 
     async def _badge(self, request: Request) -> Response:

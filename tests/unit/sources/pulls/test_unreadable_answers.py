@@ -1,4 +1,4 @@
-"""Answers that no tool gives: each is an error of its stream, and never the end of the process."""
+"""Answers that no tool sends: each is an error of its stream, and never the end of the process."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ DEEP = b'{"access":"a","more":' + b"[" * 3_000 + b"]" * 3_000 + b"}"
 
 
 class _Answering(FakeTool):
-    """A tool that gives every request the same answer."""
+    """A tool with the same answer to every request."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(FakeClock(RECEIVED), 0, {})
