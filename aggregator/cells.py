@@ -3,116 +3,36 @@
 A comparison has two sides: a bucket, for an annotation, and a verdict, for an evaluation. A changed row moves one side
 against all others together, several times per event. A move is therefore only noted, by one C function that counts
 elements; equal moves are added to the cells together before anything reads the counts (`_settle`).
+
+What takes as long as there are tallies can be done in steps, between which other work of the process goes on; nothing
+may be counted between them.
 """
 
 from collections import _count_elements  # type: ignore[attr-defined]
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from collections.abc import Set as AbstractSet
-from itertools import repeat
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
+from itertools import islice
 from math import inf
-from typing import Any, Final, Generic, Literal, TypeVar
-
-import msgspec
+from typing import Any, Final, TypeVar
 
 from aggregator import parts, tallies
-from aggregator.day_tallies import CoverageTally, DayTally
+from aggregator.day_tallies import CoverageTally, DayTally, cells_payload
 from aggregator.days import day_number
-from aggregator.many_cells import MANY, ManyCells
-from aggregator.ratings import COUNTS, LEVELS
+from aggregator.many_cells import MANY, DividedCells, ManyCells
+from aggregator.ratings import LEVELS
+from aggregator.sides import Bucket, CriterionCounts, Sides, numbers
 from aggregator.verdicts import Cells, Verdict
 
-
-class Bucket(msgspec.Struct, gc=False, eq=False):
-    """Annotations of one day and rating, as one side of comparisons.
-
-    A shard has one object for each, compared by identity, as long as the day counts anything.
-    """
-
-    tally: DayTally
-    rating: int
-    """Index in `ratings.LEVELS`."""
-
-
-class CriterionCounts(msgspec.Struct, gc=False, eq=False):
-    """The counts of one queue and criterion. A shard has one object for each, compared by identity."""
-
-    queue: str
-    criterion: str
-    days: dict[int, DayTally]
-    """Tallies by the number of the UTC day."""
-    buckets: dict[int, Bucket]
-    """By day and rating: number of the day * number of levels + index of the rating."""
-
-    def bucket(self, day: int, rating: int) -> Bucket:
-        """The bucket of a day's number and a rating, an index in `ratings.LEVELS`."""
-        number = day * len(LEVELS) + rating
-        bucket = self.buckets.get(number)
-        if bucket is None:
-            tally = self.days.get(day)
-            if tally is None:
-                tally = self.days[day] = DayTally(self.queue, self.criterion, day)
-            bucket = self.buckets[number] = Bucket(tally, rating)
-        return bucket
-
-    def forget(self, day: int) -> None:
-        """Drop a day that counts nothing; no row refers to its buckets."""
-        self.days.pop(day, None)
-        for rating in range(len(LEVELS)):
-            self.buckets.pop(day * len(LEVELS) + rating, None)
-
-
-Side = TypeVar("Side", Bucket, Verdict)
-
-
-class SideCounts(Generic[Side]):
-    """Many sides of comparisons, in place of a list: `remove` needs no search, and equal sides are counted together."""
-
-    __slots__ = ("_total", "numbers")
-
-    def __init__(self, sides: Iterable[Side]) -> None:
-        self.numbers: dict[Side, int] = {}
-        """How many there are of each."""
-        self._total = 0
-        for side in sides:
-            self.append(side)
-
-    def __len__(self) -> int:
-        return self._total
-
-    def append(self, side: Side) -> None:
-        """Add one."""
-        self._add(side, +1)
-
-    def remove(self, side: Side) -> None:
-        """Remove one of those that were added."""
-        self._add(side, -1)
-
-    def _add(self, side: Side, number: int) -> None:
-        """Add so many equal ones; a negative number removes them."""
-        self._total += number
-        number += self.numbers.get(side, 0)
-        if number:
-            self.numbers[side] = number
-        else:
-            del self.numbers[side]
-
-
-Sides = list[Side] | SideCounts[Side]
-"""Sides of comparisons of one item: a list of few, as it is smaller and faster then."""
-
-
-def numbers(sides: Sides[Side]) -> Iterable[tuple[Side, int]]:
-    """Sides with how many there are of each; a list has equal ones apart."""
-    return sides.numbers.items() if isinstance(sides, SideCounts) else zip(sides, repeat(1), strict=False)
-
+_Value = TypeVar("_Value")
+Steps = Iterator[tuple[bytes, tallies.Payload] | None]
+"""Tallies as (key, payload), and None for a step without one."""
 
 _UNDIVIDED: Final = frozenset({0})
 _NO_COUNTS: Final = [0] * len(LEVELS)
-_NONE: Final = [0] * COUNTS
-"""A vector of one payload or of several, which nobody may change."""
 
 MAX_NOTED: Final = 500_000
 """Most noted moves, equal ones once, before they are added to the cells."""
+STEP: Final = 2_000
+"""Moves or cells of one step."""
 VERDICTS: Final = 4
 """Verdicts that a cells tally may have, on average, in a partition with `max_tallies`: a hundred bytes each."""
 
@@ -198,24 +118,37 @@ class ShardCounts:
         self._touch(tally)
 
     def _settle(self) -> None:
-        """Add the noted moves to the cells."""
+        for _ in self.settling():
+            pass
+
+    def settling(self) -> Iterator[None]:
+        """Add the noted moves to the cells, in steps; all of them must be done."""
         for moves, sign in ((self._added, +1), (self._removed, -1)):
+            work = 0
             for one, others in moves.items():
-                for other, times in others.items():
-                    sides: tuple[Any, Any] = (one, other) if type(one) is Bucket else (other, one)
-                    bucket, verdict = sides
-                    tally: DayTally = bucket.tally
-                    counts = tally.cells.get(verdict)
-                    if counts is None:
-                        counts = tally.cells[verdict] = [0] * len(LEVELS)
-                        self._cells += 1
-                        of_metric = tally.metrics.get(verdict.metric, 0)
-                        tally.metrics[verdict.metric] = of_metric + 1
-                        self._cells_tallies += of_metric == 0
-                    counts[bucket.rating] += sign * times
-                    self._touched_cells.setdefault(tally, {})[verdict] = None
+                for part in _batches(others.items()):
+                    self._add(one, part, sign)
+                    work += len(part)
+                    if work >= STEP:
+                        work = 0
+                        yield
             moves.clear()
         self._room = MAX_NOTED
+
+    def _add(self, one: Bucket | Verdict, others: Iterable[tuple[Any, int]], sign: int) -> None:
+        for other, times in others:
+            sides: tuple[Any, Any] = (one, other) if type(one) is Bucket else (other, one)
+            bucket, verdict = sides
+            tally: DayTally = bucket.tally
+            counts = tally.cells.get(verdict)
+            if counts is None:
+                counts = tally.cells[verdict] = [0] * len(LEVELS)
+                self._cells += 1
+                of_metric = tally.metrics.get(verdict.metric, 0)
+                tally.metrics[verdict.metric] = of_metric + 1
+                self._cells_tallies += of_metric == 0
+            counts[bucket.rating] += sign * times
+            self._touched_cells.setdefault(tally, {})[verdict] = None
 
     # ---- the limit
 
@@ -228,7 +161,8 @@ class ShardCounts:
             self._settle()
             if self.size() > self.max_tallies:
                 for day in self._touched_cells:
-                    self._drop_cells(day)
+                    for _ in self._dropping_cells(day):
+                        pass
                     day.many = None
                 self._full = self.size() > self.max_tallies
         return self._full
@@ -244,16 +178,18 @@ class ShardCounts:
             self._settle()
             self.full()
 
-    def _drop_cells(self, day: DayTally) -> None:
-        """Drop the changed cells of a day that count nothing."""
-        for verdict in self._touched_cells.get(day, ()):
-            if not any(day.cells.get(verdict, (True,))):
-                del day.cells[verdict]
-                self._cells -= 1
-                day.metrics[verdict.metric] -= 1
-                if not day.metrics[verdict.metric]:
-                    del day.metrics[verdict.metric]
-                    self._cells_tallies -= 1
+    def _dropping_cells(self, day: DayTally) -> Iterator[None]:
+        """Drop the changed cells of a day that count nothing, in steps."""
+        for verdicts in _batches(self._touched_cells.get(day, {})):
+            for verdict in verdicts:
+                if not any(day.cells.get(verdict, (True,))):
+                    del day.cells[verdict]
+                    self._cells -= 1
+                    day.metrics[verdict.metric] -= 1
+                    if not day.metrics[verdict.metric]:
+                        del day.metrics[verdict.metric]
+                        self._cells_tallies -= 1
+            yield
 
     # ---- publishing
 
@@ -294,7 +230,9 @@ class ShardCounts:
     def touched_tallies(self) -> int:
         """Number of tallies in the next `drain`; all parts of one count once."""
         self._settle()
-        return len(self._touched) + sum(map(len, self._cells_to_publish().values())) + len(self._vanished)
+        cells = {(day, verdict.metric) for day, verdicts in self._touched_cells.items() for verdict in verdicts}
+        cells.update((day, metric) for day, metrics in self._requested.items() for metric in metrics)
+        return len(self._touched) + len(cells) + len(self._vanished)
 
     def changes(self) -> int:
         """Number of noted moves, equal ones once, of cells to publish, and of other tallies to publish."""
@@ -303,39 +241,56 @@ class ShardCounts:
 
     def all_tallies(self) -> Iterator[tuple[bytes, tallies.Payload]]:
         """All tallies that count anything, as (key, payload)."""
-        self._settle()
+        return filter(None, self.tallying())
+
+    def tallying(self) -> Steps:
+        """As `all_tallies`, in steps."""
+        yield from self.settling()
         for criterion in self._criteria.values():
             for day in criterion.days.values():
                 if not day.empty:
                     yield tallies.group_key(day.group), day.payload()
-                for metric, cells in day.by_metric().items():
-                    for part, of_part in self._parts(cells).items():
-                        if (payload := _cells_payload(of_part))["judges"]:
-                            yield tallies.group_key(day.cells_group(metric), part), payload
+                metrics: dict[str, Cells] = {}
+                for cells in _batches(day.cells.items()):
+                    for verdict, counts in cells:
+                        metrics.setdefault(verdict.metric, {})[verdict] = counts
+                    yield None
+                for metric, of_metric in metrics.items():
+                    yield from self._tallying_cells(day, metric, of_metric)
         for coverage in self._coverage.values():
             if not coverage.empty:
                 yield tallies.group_key(coverage.group), coverage.payload()
 
+    def _tallying_cells(self, day: DayTally, metric: str, cells: Cells) -> Steps:
+        """All parts of a metric that count anything."""
+        if len(cells) * parts.MOST_BYTES <= self._record_bytes:
+            if (payload := cells_payload(cells))["judges"]:
+                yield tallies.group_key(day.cells_group(metric)), payload
+            return
+        divided = DividedCells(self._record_bytes)
+        for some in _batches(cells.items()):
+            for verdict, counts in some:
+                divided.update(verdict, counts)
+            yield None
+        for part, of_part in divided.parts.items():
+            yield tallies.group_key(day.cells_group(metric), part), cells_payload(of_part)
+
     def drain(self) -> dict[bytes, tallies.Payload]:
         """Take the touched tallies, as copies, by key; nothing is touched afterwards."""
-        return dict(self._drain())
+        return dict(filter(None, self.draining()))
 
     def clear_touched(self) -> None:
         """Publish no tally at the next `drain`, unless it is touched again."""
-        for _ in self._drain():
+        for _ in self.draining():
             pass
 
-    def _drain(self) -> Iterator[tuple[bytes, tallies.Payload]]:
-        self._settle()
+    def draining(self) -> Steps:
+        """As `drain`, in steps; all of them must be done."""
+        yield from self.settling()
         for key in self._vanished:
             yield tallies.group_key(*key), tallies.empty(key.group)
-        for day, metrics in self._cells_to_publish().items():
-            divided = self._divide(day)
-            for metric, judges in metrics.items():
-                requested = self._requested.get(day, {}).get(metric, set())
-                for part, payload in self._drain_cells(day, metric, divided(metric), judges, requested).items():
-                    yield tallies.group_key(day.cells_group(metric), part), payload
-            self._drop_cells(day)
+        for day in dict.fromkeys((*self._touched_cells, *self._requested)):
+            yield from self._draining_cells(day)
         for tally in self._touched:
             tally.touched = False
             yield tallies.group_key(tally.group), tally.payload()
@@ -346,49 +301,56 @@ class ShardCounts:
         self._requested.clear()
         self._vanished.clear()
 
-    def _cells_to_publish(self) -> dict[DayTally, dict[str, set[str]]]:
-        """Judges with changed cells by day and metric; no judge of a metric whose parts are only requested."""
-        cells: dict[DayTally, dict[str, set[str]]] = {}
-        for day, verdicts in self._touched_cells.items():
-            metrics = cells[day] = {}
+    def _draining_cells(self, day: DayTally) -> Steps:
+        """Changed and requested cells of a day."""
+        touched, requested = self._touched_cells.get(day, {}), self._requested.get(day, {})
+        # No judge of a metric whose parts are only requested.
+        metrics: dict[str, set[str]] = {}
+        for verdicts in _batches(touched):
             for verdict in verdicts:
                 metrics.setdefault(verdict.metric, set()).add(verdict.judge)
-        for day, requested in self._requested.items():
-            metrics = cells.setdefault(day, {})
-            for metric in requested:
-                metrics.setdefault(metric, set())
-        return cells
-
-    def _divide(self, day: DayTally) -> Callable[[str], Mapping[int, Cells]]:
-        """What returns the cells of a metric of a day by part, as they are now."""
+            yield None
+        for metric in requested:
+            metrics.setdefault(metric, set())
         if len(day.cells) <= MANY:
             day.many = None
             by_metric = day.by_metric()
-            return lambda metric: self._parts(by_metric.get(metric, {}))
-        if day.many is None:
-            day.many = ManyCells(day.cells, self._record_bytes)
+            for metric, judges in metrics.items():
+                parted = self._parts(by_metric.get(metric, {}))
+                yield from self._draining_parts(day, metric, parted, judges, requested.get(metric, ()))
         else:
-            for verdict in self._touched_cells.get(day, ()):
-                day.many.update(verdict, day.cells.get(verdict, _NO_COUNTS))
-        return day.many.parts
+            many = ManyCells(self._record_bytes) if day.many is None else day.many
+            for verdicts in _batches(day.cells if day.many is None else touched):
+                for verdict in verdicts:
+                    many.update(verdict, day.cells.get(verdict, _NO_COUNTS))
+                yield None
+            day.many = many
+            for metric, judges in metrics.items():
+                yield from self._draining_parts(day, metric, many.parts(metric), judges, requested.get(metric, ()))
+        yield from self._dropping_cells(day)
 
-    def _drain_cells(
+    def _draining_parts(
         self,
         day: DayTally,
         metric: str,
         current: Mapping[int, Cells],
-        judges: Iterable[str],
-        requested: AbstractSet[int],
-    ) -> dict[int, tallies.CellsPayload]:
+        judges: Collection[str],
+        requested: Iterable[int],
+    ) -> Steps:
         """The parts to publish: requested, of changed judges, new since the last `drain`, or, without judges, gone."""
         before = self._divided.pop((day, metric), _UNDIVIDED)
         if (now := frozenset(current)) != _UNDIVIDED:
             self._divided[day, metric] = now
-        changed = {part for judge in judges if (part := parts.part_of(judge, current)) is not None}
-        return {part: _cells_payload(current.get(part, {})) for part in sorted(changed | requested | (before ^ now))}
+        published = {*requested, *(before ^ now)}
+        for some in _batches(judges):
+            published.update(part for judge in some if (part := parts.part_of(judge, current)) is not None)
+            if len(judges) > STEP:
+                yield None
+        for part in sorted(published):
+            yield tallies.group_key(day.cells_group(metric), part), cells_payload(current.get(part, {}))
 
     def _parts(self, cells: Cells) -> dict[int, Cells]:
-        """The cells of a day and metric by part. Verdicts that count nothing are in no part of divided cells."""
+        """The few cells of a day and metric by part. Verdicts that count nothing are in no part of divided cells."""
         if len(cells) * parts.MOST_BYTES <= self._record_bytes:
             return {0: cells}
         counting = {verdict: counts for verdict, counts in cells.items() if any(counts)}
@@ -409,20 +371,14 @@ class ShardCounts:
             self._criteria[tally.queue, tally.criterion].forget(tally.day)
 
 
-def _cells_payload(cells: Mapping[Verdict, list[int]]) -> tallies.CellsPayload:
-    """The comparisons with one metric as they are published, without judges that count nothing."""
-    judges: dict[str, tallies.JudgeCells] = {}
-    for verdict, counts in cells.items():
-        if any(counts):
-            vectors = judges.get(verdict.judge)
-            if vectors is None:
-                vectors = judges[verdict.judge] = {"current": _NONE, "superseded": _NONE}
-            side: Literal["current", "superseded"] = "current" if verdict.current else "superseded"
-            if vectors[side] is _NONE:
-                vectors[side] = [0] * COUNTS
-            # The indexes that `ratings.cell_index` returns.
-            vectors[side][verdict.passed :: 2] = counts
-    return {"judges": judges}
+def _batches(values: Collection[_Value]) -> Iterator[Collection[_Value]]:
+    """The values of each step; what is small is one step."""
+    if len(values) <= STEP:
+        yield values
+        return
+    left = iter(values)
+    while batch := list(islice(left, STEP)):
+        yield batch
 
 
 def _length(by: Mapping[Any, Sized]) -> int:

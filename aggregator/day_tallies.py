@@ -1,11 +1,13 @@
 """The tallies of one UTC day, as a shard keeps them, and what a checkpoint takes of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from aggregator import tallies
 from aggregator.days import day_name
-from aggregator.verdicts import Cells
+from aggregator.ratings import COUNTS
+from aggregator.verdicts import Cells, Verdict
 
 if TYPE_CHECKING:
     from aggregator.many_cells import ManyCells
@@ -101,3 +103,23 @@ class CheckpointDelta:
     """Ledger rows, value by key."""
     tallies: dict[bytes, tallies.Payload]
     """Absolute payloads of tallies by key; that of a group without counts is empty."""
+
+
+_NONE: Final = [0] * COUNTS
+"""A vector of one payload or of several, which nobody may change."""
+
+
+def cells_payload(cells: Mapping[Verdict, list[int]]) -> tallies.CellsPayload:
+    """The comparisons with one metric as they are published, without judges that count nothing."""
+    judges: dict[str, tallies.JudgeCells] = {}
+    for verdict, counts in cells.items():
+        if any(counts):
+            vectors = judges.get(verdict.judge)
+            if vectors is None:
+                vectors = judges[verdict.judge] = {"current": _NONE, "superseded": _NONE}
+            side: Literal["current", "superseded"] = "current" if verdict.current else "superseded"
+            if vectors[side] is _NONE:
+                vectors[side] = [0] * COUNTS
+            # The indexes that `ratings.cell_index` returns.
+            vectors[side][verdict.passed :: 2] = counts
+    return {"judges": judges}

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from aggregator.cells import numbers
 from aggregator.rivals import metrics_of
 from aggregator.rows import ItemRow
+from aggregator.sides import numbers
 
 
 class LargestItem(NamedTuple):

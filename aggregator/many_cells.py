@@ -133,19 +133,16 @@ class ManyCells:
     """The cells of a day by metric, divided.
 
     Args:
-        cells: of the day.
         limit: most bytes of the judges of a part.
     """
 
     __slots__ = ("_few", "_limit", "_metrics")
 
-    def __init__(self, cells: Cells, limit: int) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
         self._few: dict[str, Cells] = {}
         """Those of metrics with so few that they are one part: a day may have thousands of metrics with one judge."""
         self._metrics: dict[str, DividedCells] = {}
-        for verdict, counts in cells.items():
-            self.update(verdict, counts)
 
     def update(self, verdict: Verdict, counts: list[int]) -> None:
         """Take over the counts of a verdict, which may have changed."""

@@ -13,7 +13,6 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from aggregator.cells import Bucket, CriterionCounts, SideCounts, numbers
 from aggregator.policy import Policy
 from aggregator.ratings import LEVELS
 from aggregator.rows import (
@@ -27,6 +26,7 @@ from aggregator.rows import (
     Row,
     RowVersion,
 )
+from aggregator.sides import Bucket, CriterionCounts, SideCounts, numbers
 from aggregator.verdicts import Verdict
 
 MANY: Final = 64

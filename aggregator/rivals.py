@@ -6,11 +6,11 @@ the rows of its item, and items of few rows need no memory for it.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from aggregator.cells import CriterionCounts
 from aggregator.many_rows import ManyAnnotations, ManyEvaluations
 from aggregator.policy import Policy
 from aggregator.ratings import LEVELS
 from aggregator.rows import LAST_VERDICT, AnnotationRow, AnnotatorKey, EvaluationRow, ItemRow, Judge, version
+from aggregator.sides import CriterionCounts
 from aggregator.verdicts import Verdict
 
 Shown = tuple[int, int] | None

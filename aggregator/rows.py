@@ -12,8 +12,8 @@ from typing import Final, Self
 import msgspec
 
 from aggregator import tallies
-from aggregator.cells import Bucket, CriterionCounts, Sides
 from aggregator.ratings import NO_RATING
+from aggregator.sides import Bucket, CriterionCounts, Sides
 from aggregator.verdicts import Verdict
 
 

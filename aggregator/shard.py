@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, Final
 
 from aggregator import parts, tallies
-from aggregator.cells import Bucket, CriterionCounts, ShardCounts, numbers
+from aggregator.cells import ShardCounts
 from aggregator.day_tallies import CheckpointDelta
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, identity, key, parse
@@ -48,6 +48,7 @@ from aggregator.rows import (
     Row,
     version,
 )
+from aggregator.sides import Bucket, CriterionCounts, numbers
 from aggregator.verdicts import Verdict
 
 
@@ -159,10 +160,6 @@ class Shard:
         rows, self.dirty = self.dirty, {}
         return CheckpointDelta(rows, self.settle().drain())
 
-    def clear_touched(self) -> None:
-        """Publish no tally at the next `drain`, unless it is touched again."""
-        self.settle().clear_touched()
-
     def touch(self, key: bytes) -> None:
         """Include a tally in the next `drain`, empty if its group counts nothing; ValueError for an invalid key."""
         self.settle().touch(key)
@@ -176,11 +173,6 @@ class Shard:
         rows of items whose changed placement is not counted yet.
         """
         return self.counts.changes() + self._placements.rows
-
-    @property
-    def touched_tallies(self) -> int:
-        """Number of tallies in the next `drain`."""
-        return self.settle().touched_tallies
 
     @property
     def items(self) -> int:
@@ -329,12 +321,18 @@ class Shard:
 
     def settle(self) -> ShardCounts:
         """The counts, with all changes of placement."""
+        for _ in self.settling():
+            pass
+        return self.counts
+
+    def settling(self) -> Iterator[None]:
+        """Count all changes of placement, in steps; all of them must be done, and nothing applied between them."""
         for name, queue in self._placements.take():
             item = self._items[name]
             assert item.queues is not None, "only a queue item changes a placement"
             self._move_placement(item, queue, item.queues[queue])
             self._choose_of_queue(item, queue)
-        return self.counts
+            yield
 
     def _move_placement(self, item: ItemRow, queue: str, row: QueueRow) -> None:
         """Count the coverage of an item as in the queue if it is not counted so, or else as not in it."""

@@ -25,7 +25,8 @@ from streams.engine.checkpoint import Checkpoint
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
 from streams.engine.engine import MAX_DIRTY_ROWS, Engine, fail_fast
 from streams.engine.ignored_fields import IgnoredFields
-from streams.engine.partition import OwnedPartitions, Progress
+from streams.engine.partition import OwnedPartitions
+from streams.engine.progress import Progress
 from streams.engine.restore import Restore
 from streams.engine.topic_watch import TopicWatch
 from streams.engine.watchdog import Watchdog

@@ -2,13 +2,13 @@
 
 It finds a tally that differs from its rows: because of a bug in the shard, a memory fault, or a log that was changed
 on the broker's disk. It reads like a restore, with a reader of its own, while events are processed; it holds the
-checkpoint's lock only for the last few records, and blocks the event loop only to copy the shard's tallies.
+checkpoint's lock only for the last few records, and to copy the shard's tallies. The shard is frozen meanwhile.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from streams.ledger.replay import LedgerReplay
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from streams.runtime.metrics import WorkerMetrics
+from streams.runtime.slices import run_in_slices
 
 _log = logging.getLogger(__name__)
 
@@ -92,8 +93,10 @@ class Audit:
             await catch_up()
             if not self._owns(owned):
                 raise _Abandoned
-            dirty = dict(owned.shard.dirty)
-            counted = dict(owned.shard.tallies())
+            with owned.freeze():
+                dirty = dict(owned.shard.dirty)
+                counted: dict[bytes, Any] = {}
+                await run_in_slices(_collected(owned, counted))
         differences = await asyncio.to_thread(logs.compare, dirty, counted)
         self._mismatches[owned.partition] = len(differences)
         self.metrics.audits.inc()
@@ -169,6 +172,14 @@ class _AuditedLogs:
         for key, value in dirty.items():
             self.shard.replay(key, value)
         return differences + _differences("counted", counted, dict(self.shard.tallies()))
+
+
+def _collected(owned: OwnedPartition, counted: dict[bytes, Any]) -> Iterator[None]:
+    yield from owned.shard.settling()
+    for tally in owned.shard.counts.tallying():
+        if tally is not None:
+            counted[tally[0]] = tally[1]
+        yield
 
 
 def _differences(kind: str, actual: Tallies, recounted: Tallies) -> list[str]:

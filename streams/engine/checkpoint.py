@@ -28,6 +28,7 @@ from streams.kafka.group import ConsumerGroup
 from streams.ledger.log import LogRow
 from streams.runtime.health import Health
 from streams.runtime.metrics import WorkerMetrics
+from streams.runtime.slices import run_in_slices
 from streams.waiting.clock import SourceReach
 from streams.waiting.partition import Noted
 from streams.waiting.waiting import WaitingEvaluations
@@ -65,7 +66,8 @@ class Checkpoint:
         A partition with too many tallies is in quarantine instead.
 
         1. Drain dirty rows, touched tallies and positions, and note what of the waiting evaluations they settle, all of
-           the same moment.
+           the same moment of the partition. Many tallies are taken in slices; its shard is frozen meanwhile, and the
+           rest of the process goes on.
         2. Append the rows to the ledger.
         3. Publish the tallies, stamped with the ledger's position, and the marker last. Only then is settled what was
            noted.
@@ -74,8 +76,7 @@ class Checkpoint:
         Raises FatalError or KafkaError; the process must end then, because the drained rows are lost.
         """
         started = self.health.checkpoint_since = time.monotonic()
-        partitions = [owned for owned in partitions if owned.fits()]
-        parts = [self._drain(owned) for owned in partitions]
+        parts = [part for owned in partitions if (part := await self._drain(owned)) is not None]
         self._drained.set()
         self._drained = asyncio.Event()
         self.on_step("drained")
@@ -92,10 +93,9 @@ class Checkpoint:
         self.health.checkpoint_since = None
         self._complete(parts, started)
         self.metrics.tallies_written_bytes.inc(sum(sizes))
-        deltas = (part.drained.delta for part in parts)
         return [
-            Written(owned, len(delta.rows), delta.tallies, size)
-            for owned, delta, size in zip(partitions, deltas, sizes, strict=True)
+            Written(part.owned, len(part.drained.delta.rows), part.drained.delta.tallies, size)
+            for part, size in zip(parts, sizes, strict=True)
         ]
 
     def _settle(self, parts: Sequence[_PartitionCheckpoint]) -> None:
@@ -116,8 +116,19 @@ class Checkpoint:
         paused = behind == "catching_up" and self.health.circuit_breaker is not None
         return "circuit_breaker" if paused else behind
 
-    def _drain(self, owned: OwnedPartition) -> _PartitionCheckpoint:
-        drained, now = owned.drain(), Now.read()
+    async def _drain(self, owned: OwnedPartition) -> _PartitionCheckpoint | None:
+        """Take what the checkpoint writes of a partition; None when it has too many tallies."""
+        with owned.freeze():
+            await run_in_slices(owned.settling())
+            if not owned.fits():
+                return None
+            part = self._begin(owned)
+            await run_in_slices(owned.draining(part.drained))
+            return part
+
+    def _begin(self, owned: OwnedPartition) -> _PartitionCheckpoint:
+        """Take everything but the tallies."""
+        drained, now = owned.begin_drain(), Now.read()
         owned.behind = self.observe(owned, now)
         sources = [(tp, max(position, owned.counted[tp.topic])) for tp, position in drained.positions.items()]
         # Ledger and position are known once the rows are appended.

@@ -1,27 +1,30 @@
 """The engine: applies batches to shards, and drives restores, checkpoints and the fence.
 
-Everything runs on one event loop. Batches are applied synchronously between awaits, so a checkpoint drains rows,
-tallies and positions of the same moment. One lock keeps restores, checkpoints and the fence apart.
+Everything runs on one event loop. Batches are applied synchronously between awaits, and not to a partition that is
+frozen, so a checkpoint drains rows, tallies and positions of the same moment. One lock keeps restores, checkpoints and
+the fence apart.
 """
 
 import asyncio
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
+from aggregator.tallies import Payload
 from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.completeness import Now
 from streams.engine.pace import TallyPace
-from streams.engine.partition import OwnedPartition, ranges
+from streams.engine.partition import OwnedPartition
 from streams.engine.pause import PauseReport
+from streams.engine.progress import ranges
 from streams.engine.restore import AssignmentChanged, Restore
 from streams.engine.topic_watch import TopicWatch
 from streams.engine.watchdog import Watchdog
@@ -34,6 +37,7 @@ from streams.runtime.failures import FatalError, end_process
 from streams.runtime.health import Health
 from streams.runtime.heap import HeapFreezer
 from streams.runtime.metrics import WorkerMetrics
+from streams.runtime.slices import run_in_slices
 from streams.waiting.gauges import update_gauges
 from streams.waiting.rebuild import Rebuild
 from streams.waiting.waiting import WaitingEvaluations
@@ -289,6 +293,7 @@ class Engine:
     async def _apply_records(self, owned: OwnedPartition, batch: Batch) -> list[RejectedRecord] | None:
         """Apply events in chunks; returns the rejected ones, and None if the circuit breaker opens."""
         rejected: list[RejectedRecord] = []
+        await owned.thawed()
         for records in self._chunks.of(batch.records):
             if owned.quarantined is not None:
                 break
@@ -306,6 +311,7 @@ class Engine:
             if self._waiting is not None and self._waiting.full:
                 await self._waiting.room()
             await asyncio.sleep(0)
+            await owned.thawed()
         return rejected
 
     async def _look(self, owned: OwnedPartition, batch: Batch) -> None:
@@ -335,7 +341,7 @@ class Engine:
             worked = False
             for owned in self._owned:
                 part = owned.waiting
-                if part is not None and owned.ready and part.owes and waiting.work_off(part):
+                if part is not None and owned.ready and not owned.frozen and part.owes and waiting.work_off(part):
                     owned.applied()
                     self._work.set()
                     worked = True
@@ -360,8 +366,15 @@ class Engine:
             async with self._lock:
                 if due := self._due():
                     drained_at = time.monotonic()
-                    self._pace.wrote(await self._checkpoint(due))
-                    heap.count(self._owned.rows)
+                    await self._write(due)
+                    heap.count(int(self._owned.rows + self._owned.tallies))
+
+    async def _write(self, due: Sequence[OwnedPartition]) -> None:
+        written = await self._checkpoint(due)
+        self._pace.wrote(written)
+        for one in written:
+            # To free all of them together would block the process.
+            await run_in_slices(_emptied(one.tallies))
 
     def _due(self) -> list[OwnedPartition]:
         """Partitions to checkpoint: with changes, idle ones, and those that have caught up since their last marker."""
@@ -370,6 +383,12 @@ class Engine:
         late = [owned for owned in self._owned if owned.ready and owned.behind is not None and owned not in due]
         due += [owned for owned in late if self._checkpoint.observe(owned, now) is None]
         return [owned for owned in due if self._suspended or not self._pace.wait(owned)]
+
+
+def _emptied(published: dict[bytes, Payload]) -> Iterator[None]:
+    while published:
+        published.popitem()
+        yield
 
 
 async def fail_fast(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -17,7 +17,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 from typing import Final, cast
+
+import orjson
 
 from aggregator import tallies
 from streams.engine.partition import OwnedPartition
@@ -33,6 +37,9 @@ for nothing.
 BURST_BYTES: Final = 1 << 20
 """The allowance of a partition that has written little."""
 _LOG_SECONDS: Final = 60.0
+_DAY_BYTES: Final = len(',"2026-05-28"]')
+"""Bytes of a key that are its day and what follows."""
+_LOOKED_AT: Final = 20_000
 _NOTABLE_SECONDS: Final = 0.25
 """A shorter delay is not logged."""
 
@@ -44,7 +51,7 @@ class Written:
     owned: OwnedPartition
     rows: int
     """Rows of the ledger."""
-    tallies: Mapping[bytes, tallies.Payload]
+    tallies: dict[bytes, tallies.Payload]
     """Published tallies by key."""
     bytes: int
     """Bytes of tallies and marker as they were sent."""
@@ -117,16 +124,26 @@ class TallyPace:
 
 def _largest(published: Mapping[bytes, tallies.Payload]) -> str:
     """In words, the group with most cells or tallies, all days together."""
-    sizes: Counter[tuple[str, ...]] = Counter()
-    for key, payload in published.items():
-        group, _ = tallies.parse_key(key)
-        # All days together: the last name is the day.
-        sizes[group[:-1]] += len(cast("tallies.CellsPayload", payload)["judges"]) if group[0] == "cells" else 1
-    (kind, *names), size = sizes.most_common(1)[0]
+    sizes: Counter[bytes] = Counter()
+    # Of very many, each so-manieth: a look at all would block the process.
+    step = 1 + len(published) // _LOOKED_AT
+    for key, payload in islice(published.items(), 0, None, step):
+        sizes[_without_day(key)] += (
+            len(cast("tallies.CellsPayload", payload)["judges"]) if key.startswith(b'["cells"') else 1
+        )
+    first, size = max(sizes.items(), key=itemgetter(1))
+    kind, *names = orjson.loads(first + b"]")
+    number = f"{size}" if step == 1 else f"about {size * step}"
     match kind, names:
         case "cells", (queue, criterion, metric):
-            return f"{size} cells of judge versions in queue {queue!r}, criterion {criterion!r}, metric {metric!r}"
+            return f"{number} cells of judge versions in queue {queue!r}, criterion {criterion!r}, metric {metric!r}"
         case "evaluations", (queue, metric):
-            return f"{size} days of coverage in queue {queue!r}, metric {metric!r}"
+            return f"{number} days of coverage in queue {queue!r}, metric {metric!r}"
         case _:
-            return f"{size} days of annotations in queue {names[0]!r}, criterion {names[1]!r}"
+            return f"{number} days of annotations in queue {names[0]!r}, criterion {names[1]!r}"
+
+
+def _without_day(key: bytes) -> bytes:
+    """The key of a tally up to its day, and so without its part."""
+    end = len(key) if key.endswith(b'"]') else key.rindex(b",") + 1
+    return key[: end - _DAY_BYTES]

@@ -4,7 +4,7 @@ In the order of one generation:
 
 - restore: `assign`, `replayed`, `claimed`, `half_open`, `restored`, then `begin_generation`;
 - events: `applied` after each part of a batch, `processed` after the batch; `saw` while the circuit breaker is open;
-- checkpoint: `drain`, and `checkpointed` once it is written;
+- checkpoint: `freeze`, `begin_drain` and `draining`, and `checkpointed` once it is written;
 - the end: `end_generation`. A partition that stays with the worker keeps its shard for the next restore.
 
 Quarantine: `quarantine` stops a partition whose logs or sources cannot be read correctly, or which has too many
@@ -14,9 +14,11 @@ it; its other partitions go on. The next assignment makes the partition again fr
 Other modules read the state and call these transitions. Only this module changes the state.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from faust.types import TP
@@ -30,7 +32,6 @@ from streams.engine.circuit_breaker import HeldBack, SeenBy, seen_offsets
 from streams.engine.completeness import Completeness, Now
 from streams.engine.start import Start
 from streams.kafka.dead_letters import RejectedRecord
-from streams.kafka.group import ConsumerGroup
 from streams.ledger.claim import Claim
 from streams.ledger.log import Log
 from streams.ledger.replay import LedgerReplay
@@ -60,6 +61,7 @@ class OwnedPartition:
     __slots__ = (
         "_counted",
         "_oldest",
+        "_thawed",
         "_unchanged_elsewhere",
         "behind",
         "changed",
@@ -123,6 +125,8 @@ class OwnedPartition:
         self._unchanged_elsewhere = False
         self._oldest: list[int] = []
         self._counted = (0, 0)
+        self._thawed = asyncio.Event()
+        self._thawed.set()
 
     @property
     def claim(self) -> Claim | None:
@@ -139,7 +143,7 @@ class OwnedPartition:
     @property
     def fully_published(self) -> bool:
         """Whether the logs have everything of the shard, and nobody else wrote to them since the last checkpoint."""
-        return self._unchanged_elsewhere and not self.shard.dirty and not self.shard.touched_tallies
+        return self._unchanged_elsewhere and not self.shard.dirty and not self.shard.settle().touched_tallies
 
     def sources(self) -> dict[TP, int]:
         """Positions by source partition."""
@@ -223,6 +227,11 @@ class OwnedPartition:
         if self.quarantined is None and self.shard.full():
             self.quarantine(_too_many(self.shard))
 
+    def settling(self) -> Iterator[None]:
+        """Count all that is only noted, in steps; all of them must be done before the shard changes."""
+        yield from self.shard.settling()
+        yield from self.shard.counts.settling()
+
     def fits(self) -> bool:
         """Whether a checkpoint can be made of it; if it has too many tallies, it is in quarantine from now on."""
         self.shard.settle()
@@ -264,13 +273,49 @@ class OwnedPartition:
         self.held.saw(topic, following, len(rejected), rejected[-1].example.place if rejected else None)
         self.changed = True
 
+    @contextmanager
+    def freeze(self) -> Iterator[None]:
+        """Let the shard not change while it is read in slices: whoever would change it asks `frozen`, or waits."""
+        self._thawed.clear()
+        try:
+            yield
+        finally:
+            self._thawed.set()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the shard must not change."""
+        return not self._thawed.is_set()
+
+    async def thawed(self) -> None:
+        """Wait until the shard may change."""
+        while self.frozen:
+            await self._thawed.wait()
+
     def drain(self) -> Drained:
         """Take what the next checkpoint writes; the caller writes all of it, or the process ends."""
+        drained = self.begin_drain()
+        for _ in self.draining(drained):
+            pass
+        return drained
+
+    def begin_drain(self) -> Drained:
+        """Take rows and positions; the tallies of the same moment follow by `draining`, before the shard changes."""
         oldest, self._oldest = self._oldest, []
         self.changed = False
         self._unchanged_elsewhere = True
         seen_by = seen_offsets(self.worker, self.held, self.seen_by, self.positions)
-        return Drained(self.shard.drain(), self.sources(), seen_by, oldest)
+        rows, self.shard.dirty = self.shard.dirty, {}
+        return Drained(CheckpointDelta(rows, {}), self.sources(), seen_by, oldest)
+
+    def draining(self, drained: Drained) -> Iterator[None]:
+        """Take the touched tallies, in steps; all of them must be done."""
+        tallies = drained.delta.tallies
+        yield from self.shard.settling()
+        for tally in self.shard.counts.draining():
+            if tally is not None:
+                tallies[tally[0]] = tally[1]
+            yield
 
     def checkpointed(self, now: float) -> tuple[int, int]:
         """Note that the checkpoint is written; returns the comparisons added and retracted since the last one."""
@@ -385,61 +430,3 @@ def _too_many(shard: Shard) -> str:
         f"{printable(largest.queue)!r}: {largest.groups:,} queues, criteria and days x {largest.metrics:,} metrics = "
         f"{largest.tallies:,}. Raise max_tallies and the memory of the worker, and restart it"
     )
-
-
-class Progress:
-    """How far a worker has processed and committed its source partitions; may be asked from any thread."""
-
-    def __init__(self, owned: OwnedPartitions, group: ConsumerGroup) -> None:
-        self._owned = owned
-        self._group = group
-
-    def lag(self) -> Iterator[tuple[str, int, int]]:
-        """(topic, partition, unprocessed events) of owned source partitions, events of open transactions included."""
-        for tp, position in self._positions():
-            marks = self._group.watermarks(tp)
-            yield tp.topic, tp.partition, 0 if marks is None else max(0, marks.high - position)
-
-    def processed_uncommitted(self) -> int:
-        """Source offsets that are processed and not committed yet."""
-        return sum(max(0, position - self._committed(tp, position)) for tp, position in self._processing())
-
-    def uncommitted(self) -> int:
-        """Source offsets that can be processed, or are, and are not committed.
-
-        Those of partitions in quarantine do not count, nor those that wait for the end of an open transaction.
-        """
-        return sum(self._stable(tp, position) - self._committed(tp, position) for tp, position in self._processing())
-
-    def _positions(self) -> Iterator[tuple[TP, int]]:
-        for owned in self._owned:
-            yield from owned.sources().items()
-
-    def _processing(self) -> Iterator[tuple[TP, int]]:
-        for owned in self._owned:
-            if owned.quarantined is None:
-                yield from owned.sources().items()
-
-    def _stable(self, tp: TP, position: int) -> int:
-        marks = self._group.watermarks(tp)
-        return position if marks is None else max(position, marks.stable)
-
-    def _committed(self, tp: TP, position: int) -> int:
-        """The committed offset; the position itself while no commit is known, because then nothing is uncommitted."""
-        committed = self._group.committed_offset(tp)
-        return min(position, position if committed is None else committed)
-
-
-def ranges(numbers: Iterable[int]) -> str:
-    """Numbers as text, for the log.
-
-    >>> ranges([7, 0, 1, 2, 9, 10])
-    '0-2, 7, 9-10'
-    """
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1] = [runs[-1][0], number]
-        else:
-            runs.append([number])
-    return ", ".join("-".join(map(str, run)) for run in runs)

@@ -15,7 +15,6 @@ from aggregator.day_tallies import MAX_TALLIES
 from aggregator.ledger_ids import common_id, new_ledger_id
 from aggregator.policy import Policy
 from aggregator.shard import Shard
-from aggregator.tallies import empty, parse_key
 from streams.engine.checkpoint import Checkpoint
 from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.salvage import Salvage, sound
@@ -29,12 +28,13 @@ from streams.kafka.record_limits import RecordLimits
 from streams.kafka.topics import Topics
 from streams.ledger.claim import CLAIM_KEY, Claim, check_pseudonyms, new_claim, parse_claim
 from streams.ledger.log import Log, OnRecords, read_to_end
-from streams.ledger.published import Published
+from streams.ledger.published import Published, comparing
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from streams.runtime.heap import pause_collection
 from streams.runtime.metrics import WorkerMetrics
+from streams.runtime.slices import run_in_slices
 from streams.waiting.partition import Continuation
 from streams.waiting.waiting import WaitingEvaluations
 
@@ -310,16 +310,7 @@ class Restore:
                     continue
                 if owned.claim is not None and owned.claim.ledger != published.ledger:
                     published = Published(owned.claim.ledger)
-            # Replay touched every tally, and most are published already.
-            owned.shard.clear_touched()
-            tallies = published.tallies()
-            for key, payload in owned.shard.tallies():
-                if tallies.pop(key, None) != (self.policy.value, payload):
-                    owned.shard.touch(key)
-            for key, last in tallies.items():
-                # Emptied under another policy is not enough: readers drop what that predecessor did not close.
-                if last != (self.policy.value, empty(parse_key(key).group)):
-                    owned.shard.touch(key)
+            await run_in_slices(comparing(owned.shard, published))
         return published_by_partition
 
     async def _published(self, partitions: Sequence[OwnedPartition]) -> dict[int, Published]:

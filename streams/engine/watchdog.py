@@ -9,7 +9,8 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.engine.partition import OwnedPartitions, Progress
+from streams.engine.partition import OwnedPartitions
+from streams.engine.progress import Progress
 from streams.kafka.group import ConsumerGroup
 from streams.ledger.log import end_offsets
 from streams.runtime.exit_codes import ExitCode

@@ -1,9 +1,19 @@
 """The published tallies of one partition, as restore and audit compare them with the rows of the ledger."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from aggregator.tallies import MARKER_KEY, CheckpointMarker, Payload, SourcePosition, is_key, parse_key, parse_payload
+from aggregator.shard import Shard
+from aggregator.tallies import (
+    MARKER_KEY,
+    CheckpointMarker,
+    Payload,
+    SourcePosition,
+    empty,
+    is_key,
+    parse_key,
+    parse_payload,
+)
 from aggregator.tallies_log import LedgerTallies, TalliesReader
 from streams.kafka.batches import Record
 from streams.ledger.passed_over import PassedOver
@@ -117,8 +127,13 @@ class Published(TalliesReader):
 
     def tallies(self) -> dict[bytes, tuple[str, Payload] | None]:
         """Policy and payload by key, open tallies included; None where the tally must be published again."""
+        return dict(filter(None, self.parsing()))
+
+    def parsing(self) -> Iterator[tuple[bytes, tuple[str, Payload] | None] | None]:
+        """As `tallies`, in steps; None for a step without one."""
         last = self._closed | self._open()
-        return {key: None if kept is None else _parsed(key, *kept) for key, kept in last.items() if is_key(key)}
+        for key, kept in last.items():
+            yield (key, None if kept is None else _parsed(key, *kept)) if is_key(key) else None
 
 
 def _parsed(key: bytes, policy: str, value: bytes) -> tuple[str, Payload] | None:
@@ -127,3 +142,26 @@ def _parsed(key: bytes, policy: str, value: bytes) -> tuple[str, Payload] | None
         return policy, parse_payload(parse_key(key).group, value)
     except ValueError:
         return None
+
+
+def comparing(shard: Shard, published: Published) -> Iterator[None]:
+    """Touch every tally that differs from what is published, in steps."""
+    policy = shard.policy.value
+    yield from shard.settling()
+    # Replay touched every tally, and most are published already.
+    for _ in shard.counts.draining():
+        yield
+    tallies: dict[bytes, tuple[str, Payload] | None] = {}
+    for last in published.parsing():
+        if last is not None:
+            tallies[last[0]] = last[1]
+        yield
+    for tally in shard.counts.tallying():
+        if tally is not None and tallies.pop(tally[0], None) != (policy, tally[1]):
+            shard.touch(tally[0])
+        yield
+    for key, kept in tallies.items():
+        # Emptied under another policy is not enough: readers drop what that predecessor did not close.
+        if kept != (policy, empty(parse_key(key).group)):
+            shard.touch(key)
+        yield

@@ -55,6 +55,9 @@ class RebuiltPartition(Protocol):
     def applied(self) -> None:
         """Note that events were merged into the shard."""
 
+    async def thawed(self) -> None:
+        """Wait until the shard may change."""
+
 
 def new_rebuild_reader(client: KafkaClient) -> AIOKafkaConsumer:
     """A consumer without a group that returns committed records only, as live events are."""
@@ -193,6 +196,7 @@ class Rebuild:
         """Fold a batch in pieces; False when it is not covered by that."""
         records = [record for record in batch.records if gap.position <= record.offset < gap.end]
         for first in range(0, len(records), FOLD_RECORDS):
+            await gap.owned.thawed()
             started = time.perf_counter()
             piece = records[first : first + FOLD_RECORDS]
             if not self._fold_piece(gap, piece):

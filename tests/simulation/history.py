@@ -43,6 +43,7 @@ def installed() -> Iterator[None]:
         patch("streams.engine.restore.new_ledger_id", lambda: "ledger"),
         # The size of chunks would depend on this machine's speed.
         patch("streams.runtime.chunks.CHUNK_SECONDS", math.inf),
+        patch("streams.runtime.slices.SLICE_SECONDS", math.inf),
     ):
         silenced = logging.root.manager.disable
         logging.disable()

@@ -4,6 +4,7 @@ A removal is a context manager around histories. It changes the product as if th
 nothing else.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -90,7 +91,7 @@ def no_differences() -> Iterator[None]:
         published = await self._published(taken)
         for owned in taken:
             owned.complete.restored(published[owned.partition].complete)
-            owned.shard.clear_touched()
+            owned.shard.settle().clear_touched()
         return published
 
     with patch.object(Restore, "_compare", nothing):
@@ -215,6 +216,32 @@ def no_lag() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def sliced() -> Iterator[None]:
+    """No protection is missing, and what is done in slices takes its time."""
+
+    async def slowly(steps: Iterable[object]) -> None:
+        for _ in steps:
+            await asyncio.sleep(0.01)
+
+    with (
+        patch("streams.engine.checkpoint.run_in_slices", slowly),
+        patch("streams.engine.restore.run_in_slices", slowly),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def no_freeze() -> Iterator[None]:
+    """Events are applied to a partition while its tallies are taken in slices."""
+
+    async def at_once(_: OwnedPartition) -> None:
+        pass
+
+    with sliced(), patch.object(OwnedPartition, "thawed", at_once):
+        yield
+
+
 REMOVALS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     "place of a checkpoint marker": no_place,
     "continuity of acknowledgements": no_continuity,
@@ -227,6 +254,7 @@ REMOVALS: Final[Mapping[str, Callable[[], AbstractContextManager[None]]]] = {
     "position of the tallies": no_tallied_position,
     "time of the oldest waiting event": heartbeat,
     "compaction lag": no_lag,
+    "frozen partition": no_freeze,
 }
 """Protections without which a count is wrong, an event is lost, or an old state is called fresh, by name."""
 

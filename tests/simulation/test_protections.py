@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from tests.simulation.history import installed, simulate
-from tests.simulation.protections import ALARMS, DOUBLED, REMOVALS, both
+from tests.simulation.protections import ALARMS, DOUBLED, REMOVALS, both, sliced
 from tests.simulation.viewer import NeedlessEnd, Wrong
 
 pytestmark = pytest.mark.slow
@@ -34,6 +34,12 @@ def test_a_count_is_wrong_without_both_safety_nets(protection: str) -> None:
         if is_wrong(seed, first, second) and not is_wrong(seed, second):
             return
     pytest.fail(f"{MOST_SEEDS} histories are the same with it")
+
+
+def test_histories_in_slices_keep_every_promise() -> None:
+    with installed(), sliced():
+        for seed in range(150):
+            simulate(seed)
 
 
 def is_wrong(seed: int, *removals: Callable[[], AbstractContextManager[None]]) -> bool:

@@ -33,16 +33,16 @@ def read_drain(shard: Shard) -> bool:
 
 
 def read_touched(shard: Shard) -> bool:
-    return shard.touched_tallies == 3
+    return shard.settle().touched_tallies == 3
 
 
 def read_touch(shard: Shard) -> bool:
     shard.touch(COVERAGE)
-    return shard.touched_tallies == 3
+    return shard.settle().touched_tallies == 3
 
 
 def read_after_clearing(shard: Shard) -> bool:
-    shard.clear_touched()
+    shard.settle().clear_touched()
     return not dict(shard.tallies()) and not shard.drain().tallies
 
 
@@ -59,7 +59,7 @@ def test_an_item_that_changes_its_placement_and_back_changes_no_counts(deleted: 
     counted, totals = dict(shard.tallies()), (shard.added, shard.retracted)
     for at in range(2, 6):
         shard.apply(QueueItem(at, "2", "q", "i", deleted=deleted if at % 2 else not deleted))
-    assert (dict(shard.tallies()), shard.touched_tallies) == (counted, 0)
+    assert (dict(shard.tallies()), shard.settle().touched_tallies) == (counted, 0)
     assert (shard.added, shard.retracted) == totals
     assert len(shard.drain().rows) == 1
 
@@ -92,5 +92,5 @@ def test_events_between_a_change_of_placement_and_its_counting_count_as_usual() 
     ):
         late.apply(fact)
         at_once.apply(fact)
-        assert at_once.touched_tallies, "it counts now"
+        assert at_once.settle().touched_tallies, "it counts now"
     assert dict(late.tallies()) == dict(at_once.tallies()) != {}

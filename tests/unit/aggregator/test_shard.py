@@ -165,7 +165,7 @@ def test_published_tallies_are_complete(data: st.DataObject, history: list[Fact]
             taken = shard.drain()
             published.update(taken.tallies)
             ledger.update(taken.rows)
-            assert (shard.dirty, shard.touched_tallies) == ({}, 0)
+            assert (shard.dirty, shard.settle().touched_tallies) == ({}, 0)
     taken = shard.drain()
     published.update(taken.tallies)
     ledger.update(taken.rows)

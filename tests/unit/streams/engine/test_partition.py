@@ -8,7 +8,8 @@ from faust.types import TP
 
 from aggregator.facts import Annotation
 from aggregator.shard import Shard
-from streams.engine.partition import OwnedPartition, OwnedPartitions, Progress
+from streams.engine.partition import OwnedPartition, OwnedPartitions
+from streams.engine.progress import Progress
 from streams.engine.start import Start
 from streams.kafka.watermarks import Watermarks
 

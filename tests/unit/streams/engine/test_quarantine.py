@@ -11,7 +11,8 @@ from faust.types import TP
 from aggregator.facts import Annotation
 from aggregator.shard import Shard
 from streams.engine.engine import Engine
-from streams.engine.partition import OwnedPartition, OwnedPartitions, Progress
+from streams.engine.partition import OwnedPartition, OwnedPartitions
+from streams.engine.progress import Progress
 from streams.engine.start import Start
 from streams.kafka.batches import Batch
 from streams.kafka.watermarks import Watermarks

@@ -101,6 +101,8 @@ class Rebuilt:
         self.metrics = WorkerMetrics("0", list)
         self.waiting = WaitingEvaluations(self.store, TOPIC, Decoder(), KEEP_MS, self.metrics, 1_000)
         self.reader = Reader(records)
+        self.thawed = asyncio.Event()
+        self.thawed.set()
         self.owned: list[Any] = [self._own(partition, each) for partition, each in records.items()]
         consumer: Any = self.reader
         self.rebuild = Rebuild(self.waiting, consumer, lambda: self.owned)
@@ -110,7 +112,12 @@ class Rebuilt:
         end = records[-1].offset + 1
         self.waiting.restored(part, Continuation("ledger", 0, end, end, "topic", old=False, anew=False))
         return SimpleNamespace(
-            partition=partition, ready=True, waiting=part, positions={TOPIC: end}, applied=lambda: None
+            partition=partition,
+            ready=True,
+            waiting=part,
+            positions={TOPIC: end},
+            applied=lambda: None,
+            thawed=self.thawed.wait,
         )
 
     def part(self, partition: int = 0) -> WaitingPartition:
@@ -272,3 +279,17 @@ def rebuild_events(worker: Rebuilt) -> dict[str, float]:
         if family.name == "eval_alignment_waiting_rebuild_events"
         for sample in family.samples
     }
+
+
+async def test_a_frozen_partition_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Rebuilt(monkeypatch, {0: [evaluation(offset) for offset in range(5)]})
+    worker.part().shard.apply(Annotation(AT, "a", "q", "i3", thumbs="up"))
+    worker.thawed.clear()
+    with running(worker.rebuild):
+        await eventually(lambda: worker.reader.sought)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (worker.part().shard.rows, worker.left()) == (1, 5)
+        worker.thawed.set()
+        await eventually(lambda: worker.left() == 0)
+    assert worker.part().shard.rows == 2

@@ -1,0 +1,18 @@
+"""Work that takes long, in slices between which heartbeats, health checks and other tasks run."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Final
+
+SLICE_SECONDS: Final = 0.05
+"""Time of a slice. One step may take longer."""
+
+
+async def run_in_slices(steps: Iterable[object]) -> None:
+    """Do all steps; what they return is dropped. What takes less than a slice is done without an await."""
+    until = time.monotonic() + SLICE_SECONDS
+    for _ in steps:
+        if time.monotonic() >= until:
+            await asyncio.sleep(0)
+            until = time.monotonic() + SLICE_SECONDS
