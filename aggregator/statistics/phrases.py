@@ -23,7 +23,7 @@ _SHARE: Final = 0.05
 """Least share of the texts that have a word."""
 _WITHIN: Final = 0.8
 """Share of a word's texts that have it in a pair, from which the word is not listed."""
-_OFTEN: Final = 0.5
+_OFTEN: Final = 0.8
 """Without other texts: share of the texts with a word from which it is taken as one of the language."""
 _SHORT: Final = 4
 """Letters below which a word is listed in pairs only: the short words of most languages mean little alone."""

@@ -142,10 +142,11 @@ def _said(judged: Judged, finding: Highlight, advisor: Advisor) -> list[tuple[st
     if not finding.outcomes:
         return []
     people = advisor.queries.words(judged.metric, finding.outcomes, judged.own_version).people
+    if people is None or people.elsewhere_too:
+        return []
     choice, request = judged.choice(",".join(finding.outcomes)), advisor.remedies.request
     return [
-        (each.words, each.texts, request.items(**{**choice, "search": each.words}))
-        for each in (people.phrases if people else ())[:_SAID]
+        (each.words, each.texts, request.items(**{**choice, "search": each.words})) for each in people.phrases[:_SAID]
     ]
 
 

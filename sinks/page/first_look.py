@@ -228,7 +228,7 @@ def _entry(
     ceiling = _queries(services, cache, connection, found.totals, found.criterion).ceiling()
     if people_disagree(ceiling):
         agree = percent(ceiling["agreement"] or 0, 0)
-        text = f"People agree with each other on {agree}, no better than chance. Clarify the criterion first."
+        text = f"People agree with each other on {agree}, no better than chance. Settle the guideline first."
         return _first_look(place, None, "probation", PEOPLE_DISAGREE, text=text, people="")
     if isinstance(found, _WorseVersion):
         new = f"Version {isolated(found.judge['judge'])}" if found.judge["judge"] else "The unnamed version"

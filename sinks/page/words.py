@@ -33,6 +33,8 @@ class SaidOften:
     texts: int
     """Number of texts."""
     phrases: Sequence[FrequentWords]
+    elsewhere_too: bool
+    """Whether the phrases are only frequent, and not surely more frequent than in the other texts."""
     examples: Sequence[WrittenText]
     """Texts as they were written, cut when they are long."""
 
@@ -61,11 +63,13 @@ def _often(texts: Sequence[WrittenText], others: Sequence[WrittenText]) -> SaidO
     if len(texts) < LEAST:
         return None
     words, other_words = ([words_in(each.text) for each in side] for side in (texts, others))
-    found = informative_phrases(words, other_words, _PHRASES)
+    informative = informative_phrases(words, other_words, _PHRASES)
+    found = informative or informative_phrases(words, [], _PHRASES)
     return SaidOften(
-        len(texts),
-        [FrequentWords(_as_written(each.phrase, texts, words), each.texts) for each in found],
-        _examples(texts, words, found),
+        texts=len(texts),
+        phrases=[FrequentWords(_as_written(each.phrase, texts, words), each.texts) for each in found],
+        elsewhere_too=not informative or len(others) < LEAST,
+        examples=_examples(texts, words, found),
     )
 
 

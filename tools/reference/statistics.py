@@ -281,8 +281,9 @@ def _frequent_words() -> str:
         "nearly all of its texts have it in a pair, and a word of fewer than 4 letters is listed in pairs only.\n"
         "- How to read it: `refund period` is in 12 of 20 texts here and in none of the others. `period` alone is no "
         "news: 30 others have it.\n"
-        "- Undefined: with fewer than 5 texts nothing is shown. With fewer than 5 others, words are ordered by number "
-        "of texts, without those of fewer than 4 letters and those that more than half of the texts have.\n"
+        "- Undefined: with fewer than 5 texts nothing is shown. With fewer than 5 others, or where nothing is surely "
+        "more frequent here, words are ordered by number of texts, without those of fewer than 4 letters and those "
+        "that more than 80 % of the texts have; the page states it.\n"
         "- Source: B. L. Monroe, M. P. Colaresi and K. M. Quinn 2008, Political Analysis 16:372-403.",
     )
 

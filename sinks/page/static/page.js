@@ -157,10 +157,10 @@ const propose = (text) => {
   }
 };
 
-// How many comparisons of the list on this page a newer document counts differently; 0 where it does not count them.
+// How many comparisons of the list on this page a newer document counts differently; null where it does not count them.
 const changes = (newer) => {
   const list = document.querySelector('[data-list]');
-  if (!list?.dataset.numbers) return 0;
+  if (!list?.dataset.numbers) return null;
   const { criterion, metric } = list.dataset;
   const numbers = JSON.parse(list.dataset.numbers);
   const metrics = newer.criteria.filter((each) => !criterion || each.criterion === criterion).flatMap((each) => each.metrics)
@@ -340,8 +340,10 @@ function live(form) {
       received(snapshot.as_of);
       // The first document is the one of this page, unless the connection is new.
       if (!first || form.dataset.revision !== String(snapshot.revision)) {
-        if (still) propose(changes(snapshot) ? `${changes(snapshot)} changed, show` : 'Changed, show');
-        else update();
+        const number = still ? changes(snapshot) : 0;
+        if (number === null) propose('Changed, show');
+        else if (number) propose(`${number} changed, show`);
+        else if (!still) update();
       }
       first = false;
       form.dataset.revision = snapshot.revision;

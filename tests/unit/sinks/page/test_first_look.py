@@ -116,7 +116,7 @@ async def test_people_who_disagree_are_named(store: Store, tmp_path: Path) -> No
     (entry,) = entries(page)
     assert entry == (
         "People disagreetruth in q"
-        "People agree with each other on 50%, no better than chance. Clarify the criterion first."
+        "People agree with each other on 50%, no better than chance. Settle the guideline first."
     )
     (link,) = links_of(page)
     assert (await linked_card(store, tmp_path, link)).words.startswith("People disagreetruth")

@@ -107,3 +107,23 @@ async def test_the_card_of_a_metric_names_what_people_wrote(store: Store, tmp_pa
     address = line.all("a")[0].attributes["href"]
     assert address.startswith("/queues/q/items?")
     assert "search=" in address
+
+
+async def test_words_that_are_frequent_everywhere_are_named_so(store: Store, tmp_path: Path) -> None:
+    explanations = ["Answers something else."] * 8 + ["Rude to customers."] * 8
+    facts = list(lenient([*explanations]))
+    # Where they agree, people write the same.
+    for number in range(20):
+        facts.append(
+            Annotation(
+                at=NOW_MS - number, id="a", queue="q", item=f"also {number}", criterion="truth", thumbs="down",
+                explanation="Rude to customers.",
+            )
+        )  # fmt: skip
+        facts.append(Evaluation(at=NOW_MS, id="m", item=f"also {number}", metric="m", passed=False))
+    page = await page_of(store, tmp_path, facts, PATH)
+    assert "Frequent, and not surely more frequent than elsewhere:" in page.one(id="words").words
+    assert any("customers" in name and name.endswith(" 8") for name in words(page))
+    # The card of the metric has only words that tell something.
+    card = await page_of(store, tmp_path, [], "/queues/q")
+    assert card.one(class_="finding").all(class_="often") == []
