@@ -240,7 +240,8 @@ def _answerable(
     if query.search is not None or comparisons <= budgets.LISTED_COMPARISONS:
         return query
     metrics = len({metric["metric"] for _, metric in chosen})
-    return newest_only(connection, query, rules, today, max(1, budgets.LISTED_COMPARISONS // metrics))
+    # To find the evaluations of an annotation costs about as much as one of them.
+    return newest_only(connection, query, rules, today, max(1, budgets.LISTED_COMPARISONS // (1 + metrics)))
 
 
 def _newest_only(request: ItemsRequest, at: int) -> NewestOnly:

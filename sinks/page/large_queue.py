@@ -26,23 +26,31 @@ def page_in_time(
 ) -> QueuePage | None:
     """The page of a queue in the state that a connection sees; None before the first checkpoint.
 
-    The details of a very large queue may be of an earlier state, or missing: the page states it.
+    Of a very large queue the details, and the whole page of a judge version, may be of an earlier state, or missing:
+    the page states it.
     """
     document = services.documents.build(connection, entry, read_state(connection), request.window)
-    if not request.more or document is None or document["cards"]["comparisons"] <= budgets.COMPARISONS_AT_ONCE:
+    large = document is not None and document["cards"]["comparisons"] > budgets.COMPARISONS_AT_ONCE
+    if not large or not (request.more or request.judge is not None):
         return queue_page(services, cache, connection, entry, request)
+    wanted = replace(request, more=True)
 
     def build() -> tuple[int, QueuePage | None]:
         with services.store.read() as current:
             found = find_queue(current, request.queue)
-            page = None if found is None else queue_page(services, cache, current, found, request)
+            page = None if found is None else queue_page(services, cache, current, found, wanted)
         return 0 if found is None else found.revision, page
 
-    page = slow.get((str(request), services.today()), entry.revision, build, _WAIT_SECONDS)
-    light = queue_page(services, cache, connection, entry, replace(request, more=False))
-    if light is None:
-        return None
-    light = replace(light, request=replace(light.request, more=True))
+    page = slow.get((str(wanted), services.today()), entry.revision, build, _WAIT_SECONDS)
+    if page is not None and request.judge is not None:
+        return page
+    light = queue_page(services, cache, connection, entry, replace(request, judge=None, more=False))
+    return None if light is None else _with_details(light, page, wanted)
+
+
+def _with_details(light: QueuePage, page: QueuePage | None, wanted: QueueRequest) -> QueuePage:
+    """The page with the details of a page of perhaps an earlier state, or with a note that they follow."""
+    light = replace(light, request=replace(light.request, judge=wanted.judge, more=True))
     if page is None:
         return replace(light, details_follow=True)
     now = page.document["revision"] == light.document["revision"]

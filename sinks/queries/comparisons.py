@@ -61,7 +61,8 @@ LEFT JOIN queue_items AS q ON q.queue = a.queue AND q.item_id = a.item_id
 WHERE a.id = :annotation AND e.id = :evaluation
 """
 _FROM: Final = """
-FROM annotations AS a CROSS JOIN evaluations AS e ON e.item_id = a.item_id AND e.current = 1
+FROM annotations AS a INDEXED BY annotations_{index} CROSS JOIN evaluations AS e INDEXED BY evaluations_current
+    ON e.item_id = a.item_id AND e.current = 1
 WHERE a.queue = :queue AND a.counted = 1
 """
 
@@ -284,10 +285,13 @@ def count_outcomes(
     return dict(zip(OUTCOMES, numbers, strict=True))
 
 
-def chosen_rows(query: Query, rules: CountingRules, today: date) -> tuple[str, Values]:
-    """SQL from FROM on, with the values that it binds: annotations `a` and evaluations `e` of a choice."""
+def chosen_rows(query: Query, rules: CountingRules, today: date, *, by_item: bool = False) -> tuple[str, Values]:
+    """SQL from FROM on, with the values that it binds: annotations `a` and evaluations `e` of a choice.
+
+    `by_item`: the caller adds a condition on `a.item_id` by which few rows are found. Else they are in order of time.
+    """
     scope = Scope(query.queue, query.window, today, rules)
-    sql = _FROM
+    sql = _FROM.format(index="identity" if by_item or query.search is not None else "newest")
     limit, limits = pass_limit(query, rules)
     values: Values = {"queue": query.queue, **limits}
     for name, condition in _CHOICES.items():

@@ -103,7 +103,7 @@ def chosen_items(
     items = _page(connection, query, rules, today, totals) if query.offset < totals.items else []
     pairs: dict[int, set[PairNames]] = defaultdict(set)
     # Items that a search has found need not be found again.
-    sql, values = chosen_rows(replace(query, search=None), rules, today)
+    sql, values = chosen_rows(replace(query, search=None), rules, today, by_item=True)
     values["items"] = orjson.dumps(items).decode()
     for item, criterion, annotator, metric in connection.execute(_PAIRS.format(rows=sql), values):
         pairs[item].add((criterion, annotator, metric))

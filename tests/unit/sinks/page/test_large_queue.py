@@ -80,3 +80,19 @@ async def test_earlier_details_say_so_below_the_numbers_of_now(lively: Services,
     assert not later.all(data_key="details-of")
     assert details(before) == details(after) == details(later)
     assert revision(before) != revision(after) == revision(later)
+
+
+async def test_the_page_of_a_judge_version_has_all_versions_until_it_is_ready(lively: Services, held: Held) -> None:
+    def comparisons(page: Element) -> list[str]:
+        return [cell.words for cell in page.one(id="top").all("td", data_value="comparisons")]
+
+    async with connected(lively) as client:
+        all_versions = read((await client.get("/queues/q")).text)
+        first = read((await client.get("/queues/q?judge=v2")).text)
+        held.compute()
+        ready = read((await client.get("/queues/q?judge=v2")).text)
+    assert "The numbers of judge version v2 alone are being computed" in first.one(data_key="judge-follows").words
+    assert "data-lazy" in first.one(id="more").attributes
+    assert comparisons(first) == comparisons(all_versions) != comparisons(ready)
+    assert "Judge version v2 alone" in ready.one(data_key="of-judge").words
+    assert details(ready)[:1] == ["Alignment over time"]

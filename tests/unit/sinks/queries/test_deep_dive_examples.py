@@ -9,7 +9,7 @@ from aggregator.statistics.confusion import wilson
 from aggregator.statistics.segments import fisher
 from aggregator.statistics.versions import mcnemar
 from sinks.queries import deep_dive
-from sinks.queries.rows import scales
+from sinks.queries.rows import panels, scales
 from sinks.queries.scope import Scope
 from sinks.queries.thresholds import what_if
 from tests.unit.sinks.queries.test_deep_dive import TODAY, stored
@@ -223,3 +223,19 @@ def test_scales_are_read_from_rows_only_where_versions_ever_differed() -> None:
         "two scales": ({"v1": [0.5], "v2": [70]}, True),
         "two scales of scores": ({"v1": []}, True),
     }
+
+
+@pytest.mark.parametrize("people", [255, 256, 300])
+def test_an_item_may_have_any_number_of_annotators(people: int) -> None:
+    facts: list[Fact] = [Annotation(1, f"{name}", "q", "many", annotator=f"{name}", stars=5) for name in range(people)]
+    facts += [
+        Annotation(1, name, "q", "two", annotator=name, thumbs=thumbs) for name, thumbs in (("a", "up"), ("b", "down"))
+    ]
+    facts.append(Annotation(1, "alone", "q", "one", annotator="alone", stars=1))
+    with stored(facts) as store, store.read() as connection:
+        found, annotators = panels(connection, SCOPE, "overall")
+    assert sorted((tuple(levels), items) for levels, items in found) == [
+        ((0, 0, 0, 0, 0, 0, people), 1),
+        ((1, 1, 0, 0, 0, 0, 0), 1),
+    ]
+    assert annotators == people + 2
