@@ -38,6 +38,15 @@ PAIRS: Final = 1_000
 """Most pairs of criterion and metric that a document lists. All pairs are in its sums."""
 JUDGES: Final = 200
 """Most judge versions that a document lists of a criterion and metric."""
+JUDGE_BYTES: Final = 512 * 1024
+"""About the bytes that all judge versions of a document have: its pairs have equal shares. The newest of each is listed
+in any case.
+"""
+NAME_BYTES: Final = 256 * 1024
+"""Bytes of the metrics' names after which a document lists no further pair."""
+_CHARACTER_BYTES: Final = 4
+_JUDGE_COUNTS: Final = 100
+"""About the bytes of a judge version without its name."""
 _NOTHING: Final[Vector] = (0,) * COUNTS
 _T = TypeVar("_T")
 
@@ -148,6 +157,8 @@ class _ListedMetrics:
     names: Sequence[str]
     left_out: int
     """Number of the others."""
+    judge_bytes: int
+    """About the bytes that the judge versions of each may have."""
 
 
 def _listed_pairs(state: QueueState, rules: CountingRules) -> dict[str, _ListedMetrics]:
@@ -159,17 +170,27 @@ def _listed_pairs(state: QueueState, rules: CountingRules) -> dict[str, _ListedM
         )
         for name, criterion in state.criteria.items()
     }
-    if sum(map(len, metrics.values())) <= PAIRS:
-        return {name: _ListedMetrics(names, 0) for name, names in metrics.items()}
+    every = [metric for names in metrics.values() for metric in names]
+    if len(every) <= PAIRS and sum(map(len, every)) <= NAME_BYTES // _CHARACTER_BYTES:
+        share = JUDGE_BYTES // max(1, len(every))
+        return {name: _ListedMetrics(names, 0, share) for name, names in metrics.items()}
     pairs = [
         (-sum(_current(pair.judges)) if (pair := state.criteria[name].metrics.get(metric)) else 0, name, metric)
         for name, names in metrics.items()
         for metric in names
     ]
     chosen: dict[str, list[str]] = {name: [] for name in metrics}
+    room, listed = NAME_BYTES, 0
     for _, name, metric in nsmallest(PAIRS, pairs):
+        if room <= 0:
+            break
+        room -= len(metric.encode())
+        listed += 1
         chosen[name].append(metric)
-    return {name: _ListedMetrics(sorted(names), len(metrics[name]) - len(names)) for name, names in chosen.items()}
+    share = JUDGE_BYTES // max(1, listed)
+    return {
+        name: _ListedMetrics(sorted(names), len(metrics[name]) - len(names), share) for name, names in chosen.items()
+    }
 
 
 def _criterion(
@@ -183,7 +204,9 @@ def _criterion(
 ) -> CriterionDocument:
     nulls = Nulls()
     alignment = counts.alignment
-    metrics = [_metric(name, metric, criterion, state, rules) for metric in listed.names]
+    metrics = [
+        _metric(name, metric, criterion, state, rules, judge_bytes=listed.judge_bytes) for metric in listed.names
+    ]
     metrics.sort(key=_rank)
     built = CriterionDocument(
         criterion=name,
@@ -210,7 +233,7 @@ def _rank(metric: MetricDocument) -> tuple[float, int, str]:
 
 
 def _metric(
-    criterion: str, name: str, counted: CriterionState, state: QueueState, rules: CountingRules
+    criterion: str, name: str, counted: CriterionState, state: QueueState, rules: CountingRules, *, judge_bytes: int
 ) -> MetricDocument:
     pair = counted.metrics.get(name, PairCounts(0, {}))
     failures = counted.failures.get(name, JudgeFailures(0, 0))
@@ -283,17 +306,21 @@ def _metric(
         ratings=_ratings(current),
         judges={
             judge: _judge(criterion, pair.judges[judge], rules)
-            for judge in _listed(pair.judges, newest and newest.judge)
+            for judge in _listed(pair.judges, newest and newest.judge, judge_bytes)
         },
     )
 
 
-def _listed(judges: Mapping[str, JudgeVectors], newest: str | None) -> list[str]:
+def _listed(judges: Mapping[str, JudgeVectors], newest: str | None, most_bytes: int) -> list[str]:
     """The names of the judge versions that a document lists: those with most comparisons, and the newest."""
-    if len(judges) <= JUDGES:
-        return sorted(judges)
     largest = nsmallest(JUDGES, judges, key=lambda judge: (judge != newest, -sum(judges[judge].own), judge))
-    return sorted(largest)
+    listed: list[str] = []
+    for judge in largest:
+        most_bytes -= _JUDGE_COUNTS + len(judge.encode())
+        if most_bytes < 0 and listed:
+            break
+        listed.append(judge)
+    return sorted(listed)
 
 
 def _pass_rate(coverage: MetricCoverage) -> float | Undefined:

@@ -188,8 +188,8 @@ class MetricDocument(TypedDict):
     ratings: Ratings
     """Comparisons by rating and verdict of the metric."""
     judges: dict[str, JudgeDocument]
-    """Counts of each judge version, by its name: at most 200, those with most comparisons, and the newest.
-    `judge_versions` is the number of all.
+    """Counts of each judge version, by its name: at most 200, those with most comparisons, and the newest. Those of all
+    pairs of a document have 512 KiB together, in equal shares. `judge_versions` is the number of all.
     """
 
 

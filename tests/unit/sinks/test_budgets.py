@@ -160,3 +160,44 @@ async def test_an_invalid_skip_is_an_error(skip: str, store: Store, tmp_path: Pa
         answer = await client.get(f"/api/v1/queues/q/versions?{PAIR}&skip={skip}")
         assert answer.status_code == 400
         assert "skip" in answer.json()["detail"]
+
+
+def many_judges_of_many_metrics() -> list[Fact]:
+    """One item that 120 versions of each of 250 metrics judged."""
+    facts: list[Fact] = [Annotation(at=NOW_MS, id="a", queue="q", item="i", stars=5)]
+    return facts + [
+        Evaluation(at=NOW_MS + judge, id="e", item="i", metric=f"m{metric:03}", judge=f"v{judge:03}", passed=True)
+        for metric in range(250)
+        for judge in range(120)
+    ]
+
+
+async def test_judge_versions_share_the_bytes_of_a_document(store: Store, tmp_path: Path) -> None:
+    fill(store, many_judges_of_many_metrics())
+    async with connected(view_of(store, tmp_path)) as client:
+        answer = await client.get("/api/v1/queues/q")
+    assert len(answer.content) < 1_200_000
+    (criterion,) = answer.json()["criteria"]
+    assert len(criterion["metrics"]) == 250
+    for metric in criterion["metrics"]:
+        assert metric["judge_versions"] == 120
+        assert 10 < len(metric["judges"]) < 30
+        assert metric["newest_judge"]["judge"] == "v119"
+        assert "v119" in metric["judges"]
+
+
+async def test_names_of_metrics_share_the_bytes_of_a_document(store: Store, tmp_path: Path) -> None:
+    long = 120 * "\U0001f980"
+    facts: list[Fact] = [Annotation(at=NOW_MS, id="a", queue="q", item="i", stars=5)]
+    facts += [
+        Evaluation(at=NOW_MS, id="e", item="i", metric=f"{long}{metric:03}", judge=long, passed=True)
+        for metric in range(900)
+    ]
+    fill(store, facts)
+    async with connected(view_of(store, tmp_path)) as client:
+        answer = await client.get("/api/v1/queues/q")
+    assert len(answer.content) < 2_200_000
+    (criterion,) = answer.json()["criteria"]
+    assert 500 < len(criterion["metrics"]) < 560
+    assert len(criterion["metrics"]) + criterion["metrics_left_out"] == 900
+    assert criterion["comparisons"] == 900
