@@ -27,8 +27,12 @@ THRESHOLDS: Final = 20
 """Most thresholds of each of them."""
 TESTS_ON_PAGE: Final = 30
 """Most tests in words on a page, those of the newest versions."""
-METRICS: Final = 200
+METRICS: Final = 100
 """Most metrics of a criterion on one page, those with most comparisons; `from` pages to the others."""
+PAGE_NAME_BYTES: Final = 20 * 1024
+"""Bytes of their names, after which a page has no further metric: it repeats each of them many times, and in addresses
+a character may have twelve bytes.
+"""
 CRITERIA: Final = 200
 """Most criteria in the navigation of a page, those with most comparisons and the chosen one."""
 HEADROOMS: Final = 1_000

@@ -208,9 +208,9 @@ class QueuePage:
     @property
     def later(self) -> str | None:
         """The address of the metrics with fewer comparisons; None on the last page."""
-        following = self.request.start + budgets.METRICS
-        listed = len(self.listed["metrics"]) if self.listed else 0
-        return self.request.href(**{"from": str(following)}) if following < listed else None
+        metrics = self.listed["metrics"] if self.listed else []
+        following = self.request.start + len(_of_page(metrics, self.request.start))
+        return self.request.href(**{"from": str(following)}) if following < len(metrics) else None
 
     @property
     def listed_criteria(self) -> list[CriterionDocument]:
@@ -371,17 +371,33 @@ def _judges(connection: sqlite3.Connection, criterion: CriterionDocument | None)
 def _on_page(criterion: CriterionDocument, request: QueueRequest) -> CriterionDocument:
     """The criterion with the metrics of one page: those that the reader chose, then those with most comparisons."""
     metrics = criterion["metrics"]
-    if len(metrics) <= budgets.METRICS:
+    page = _of_page(metrics, request.start)
+    if len(page) == len(metrics):
         return criterion
     chosen = {*request.metrics, request.options.metric, request.options.trend_metric}
-    ranked = sorted(metrics, key=lambda metric: (-metric["comparisons"], metric["metric"]))
-    page = ranked[request.start : request.start + budgets.METRICS]
     names = {metric["metric"] for metric in page}
     extra = [metric for metric in metrics if metric["metric"] in chosen - names][: budgets.METRICS]
-    names = {metric["metric"] for metric in (*page[: budgets.METRICS - len(extra)], *extra)}
+    names = {metric["metric"] for metric in _fitting([*extra, *page])}
     shown = criterion.copy()
     shown["metrics"] = [metric for metric in metrics if metric["metric"] in names]
     return shown
+
+
+def _of_page(metrics: Sequence[MetricDocument], start: int) -> list[MetricDocument]:
+    """The metrics of a page that leaves out `start` metrics with more comparisons."""
+    ranked = sorted(metrics, key=lambda metric: (-metric["comparisons"], metric["metric"]))
+    return _fitting(ranked[start:])
+
+
+def _fitting(metrics: Sequence[MetricDocument]) -> list[MetricDocument]:
+    fitting: list[MetricDocument] = []
+    room = budgets.PAGE_NAME_BYTES
+    for metric in metrics[: budgets.METRICS]:
+        if room <= 0:
+            break
+        room -= len(metric["metric"].encode())
+        fitting.append(metric)
+    return fitting
 
 
 def _choice(figure: Figure, request: QueueRequest) -> Choice:
