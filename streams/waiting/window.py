@@ -14,7 +14,6 @@ import struct
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -39,7 +38,6 @@ _KEY: Final = struct.Struct(">QIQ")
 """Hash of the item, epoch, offset of the first record."""
 _HASH: Final = struct.Struct(">Q")
 _EPOCH: Final = struct.Struct(">I")
-_FIRST: Final = itemgetter(0)
 _HEADER_BYTES: Final = 64
 """Bytes that a header needs in memory besides its name and its value: a record may have half a million that are empty.
 """
@@ -91,8 +89,8 @@ class _WindowPart:
     """The highest one."""
     groups: dict[bytes, Group] = field(default_factory=dict)
     """By item."""
-    keyed: list[tuple[bytes, Group]] = field(default_factory=list)
-    """The same with their keys, in the order in which they came; sorted once the window has ended."""
+    keyed: dict[bytes, Group] = field(default_factory=dict)
+    """The same by the keys of their rows. No list of pairs: the garbage collector would look at each pair."""
     count: int = 0
     value_bytes: int = 0
 
@@ -152,7 +150,7 @@ class _Buffer:
             if group is None:
                 offset = record.offset
                 group = groups[item] = [item, offset, timestamp, content]  # type: ignore[index]
-                part.keyed.append((key_of(digest_of(item, seed), epoch, offset), group))  # type: ignore[arg-type]
+                part.keyed[key_of(digest_of(item, seed), epoch, offset)] = group  # type: ignore[arg-type]
             else:
                 group += record.offset, timestamp, content
             added += 1
@@ -180,11 +178,11 @@ class _Buffer:
         for (partition, _), part in self._parts.items():
             keyed = part.keyed
             # Sorted, so that RocksDB inserts neighbours one after the other.
-            keyed.sort(key=_FIRST)
-            for start in range(0, len(keyed), GROUPS_OF_SLICE):
-                piece = keyed[start : start + GROUPS_OF_SLICE]
-                rows = [(key, _encode(group)) for key, group in piece]
-                evaluations = sum([len(group) // _FIELDS for _, group in piece])
+            keys = sorted(keyed)
+            for start in range(0, len(keys), GROUPS_OF_SLICE):
+                piece = keys[start : start + GROUPS_OF_SLICE]
+                rows = [(key, _encode(keyed[key])) for key in piece]
+                evaluations = sum([len(keyed[key]) // _FIELDS for key in piece])
                 part.count -= evaluations
                 self.count -= evaluations
                 part.value_bytes = 0
