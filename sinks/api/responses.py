@@ -51,7 +51,9 @@ class QueueList(TypedDict):
     reports any. Earlier releases do not send it.
     """
     next: str | None
-    """Cursor of the following page; null at the end."""
+    """Cursor of the following page; null at the end. A page has fewer queues than `limit` where they have 3,000 pairs
+    of criterion and metric together.
+    """
 
 
 class HistoryEntry(TypedDict):
