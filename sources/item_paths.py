@@ -4,7 +4,7 @@ They never cost an event: what events may not have is left out, and counted as a
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 import msgspec
@@ -17,11 +17,15 @@ from streams.events import values
 from streams.events.values import InvalidValueError
 
 _TAG: Final = "tags."
+_SHARED_ORIGINALS: Final = 500
+"""Originals whose fields are kept."""
 _FAILURES: Final = (ValueError, TypeError, RecursionError)
 """What evaluating a path raises on a value that it does not fit."""
 
 Search = Callable[[Any], Any]
 """Returns the value in a record; None where it has none."""
+ItemFields = tuple[dict[str, Any], list[Skip]]
+"""The fields of events that a record has, and what is left out of them."""
 
 
 def compiled(path: str) -> Search:
@@ -70,7 +74,7 @@ class ItemPaths:
         """Those of a source. `columns`: its records are rows of a table, and the settings name columns."""
         return cls({name: _column(path) if columns else compiled(path) for name, path in settings.item_paths.items()})
 
-    def find(self, original: Any) -> tuple[dict[str, Any], list[Skip]]:
+    def find(self, original: Any) -> ItemFields:
         """The fields of events that a record has, and what is left out of them.
 
         Args:
@@ -98,6 +102,32 @@ class ItemPaths:
             except _FAILURES:
                 left_out.append(Skip(SkipReason.FIELD_REFUSED, f"`{name}`: the path does not fit the record"))
         return fields, left_out
+
+
+@final
+@dataclass(slots=True)
+class SharedPaths:
+    """Finds the fields of records one after the other. An original that several records share is read once.
+
+    A task may have thousands of annotations: reading it for each would take the square of their number.
+    """
+
+    paths: ItemPaths
+    _found: dict[int, tuple[Any, ItemFields]] = field(default_factory=dict)
+    """By identity of the original, which is kept, so that no other one gets its identity."""
+
+    def find(self, original: Any) -> ItemFields:
+        """As `ItemPaths.find`. What it returns is shared: change nothing of it."""
+        if not isinstance(original, bytes | msgspec.Raw):
+            return self.paths.find(original)
+        known = self._found.get(id(original))
+        if known is not None:
+            return known[1]
+        if len(self._found) >= _SHARED_ORIGINALS:
+            self._found.clear()
+        found = self.paths.find(original)
+        self._found[id(original)] = original, found
+        return found
 
 
 def _column(name: str) -> Search:

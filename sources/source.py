@@ -12,7 +12,7 @@ import msgspec
 
 from aggregator import facts
 from aggregator.facts import Fact
-from sources.item_paths import ItemPaths
+from sources.item_paths import ItemFields, ItemPaths, SharedPaths
 from sources.meaning import Rules
 from sources.ownership import MemoryIndex, OwnerIndex, RecordVersion, Statement
 from sources.records import (
@@ -117,8 +117,9 @@ class ToolSource:
             clock: the broker's time, in milliseconds. None accepts every time.
             current: whether the tool had no newer versions of them then.
         """
+        paths = SharedPaths(self._paths)
         for record in records:
-            results = self._record(record, received, clock, current=current)
+            results = self._record(record, paths.find(record.original), received, clock, current=current)
             yield from (RecordOutcome(record.native, result) for result in results)
 
     def missing(self, records: Sequence[SourceRecord], received: int) -> Iterator[RecordOutcome]:
@@ -143,9 +144,9 @@ class ToolSource:
             yield from (RecordOutcome(native, fact) for fact in said)
 
     def _record(
-        self, record: SourceRecord, received: int, clock: int | None, *, current: bool
+        self, record: SourceRecord, found: ItemFields, received: int, clock: int | None, *, current: bool
     ) -> Iterator[OutcomeResult]:
-        fields, left_out = self._paths.find(record.original)
+        fields, left_out = found
         results = [self._normal(result, fields, clock) for result in record.results]
         if any(isinstance(result, Statement) for result in results):
             results += left_out

@@ -176,3 +176,38 @@ def test_a_missing_column_is_named(tool: str, config: dict[str, Any]) -> None:
 def test_nothing_is_decoded_without_paths() -> None:
     paths = ItemPaths.of(SourceSettings.model_validate({"tool": "json"}), columns=False)
     assert paths.find(b"not JSON") == ({}, [])
+
+
+def test_a_task_of_many_annotations_is_read_once_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading it for each takes the square of their number: hours, for a body of the largest size."""
+    found: list[Any] = []
+    find = ItemPaths.find
+
+    def counted(self: ItemPaths, original: Any) -> Any:
+        found.append(original)
+        return find(self, original)
+
+    monkeypatch.setattr(ItemPaths, "find", counted)
+    answer = {"type": "choices", "from_name": "resolved", "value": {"choices": ["yes"]}}
+    tasks = [
+        {
+            "id": task,
+            "data": {"trace_id": f"t{task}", "question": f"q{task}"},
+            "annotations": [
+                {"id": 100 * task + number, "updated_at": "2026-11-23T10:00:00Z", "completed_by": number}
+                | {"result": [answer]}
+                for number in range(20)
+            ],
+        }
+        for task in range(2)
+    ]
+    rated: dict[str, Any] = {
+        "criteria": {"resolved": {"rating": {"up": ["yes"], "down": ["no"]}}},
+        "queue": "q",
+        "item": "trace_id",
+    }
+    facts = facts_of(tool_source("labelstudio", input="data.question", **rated), tasks)
+    assert [(fact.item, fact.input) for fact in facts] == [
+        (f"t{task}", f"q{task}") for task in (0, 1) for _ in range(20)
+    ]
+    assert len(found) == 2
