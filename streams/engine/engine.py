@@ -364,6 +364,8 @@ class Engine:
             await _set_within(self._urgent, max(SETTLE_SECONDS, drained_at + CHECKPOINT_SECONDS - time.monotonic()))
             self._urgent.clear()
             async with self._lock:
+                if self._owned.dirty_rows >= MAX_DIRTY_ROWS and (delayed := self._pace.delayed(self._owned)):
+                    await self._append_rows([owned for owned in self._owned if owned.partition in delayed])
                 if due := self._due():
                     drained_at = time.monotonic()
                     await self._write(due)
@@ -375,6 +377,11 @@ class Engine:
         for one in written:
             # To free all of them together would block the process.
             await run_in_slices(_emptied(one.tallies))
+
+    async def _append_rows(self, partitions: Sequence[OwnedPartition]) -> None:
+        """Write the rows of partitions whose tallies wait: the events of all others would wait for them."""
+        for owned, rows in zip(partitions, await self._checkpoint.append_rows(partitions), strict=True):
+            self._pace.appended(owned, rows)
 
     def _due(self) -> list[OwnedPartition]:
         """Partitions to checkpoint: with changes, idle ones, and those that have caught up since their last marker."""

@@ -97,6 +97,10 @@ class TallyPace:
         """Seconds that changes of partitions still wait, by partition, without those that may be written now."""
         return {owned.partition: seconds for owned in partitions if (seconds := self.wait(owned))}
 
+    def appended(self, owned: OwnedPartition, rows: int) -> None:
+        """Count rows of a partition that were written to the ledger ahead of its checkpoint."""
+        self._allowances[owned.partition].wrote(0, rows, self._clock())
+
     def wrote(self, written: Iterable[Written]) -> None:
         """Count a checkpoint; logs, once a minute, whose tallies delay the next one most."""
         now = self._clock()

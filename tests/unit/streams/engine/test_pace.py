@@ -239,6 +239,45 @@ def test_a_batch_that_waits_for_a_checkpoint_ends_at_once_when_the_generation_en
     play(flood)
 
 
+def test_dirty_rows_of_a_delayed_partition_hold_up_no_other(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are bounded in memory, all partitions together, and those that wait for their tallies must not use it up."""
+    monkeypatch.setattr(engine_module, "MAX_DIRTY_ROWS", 100)
+    monkeypatch.setattr(pace, "BYTES_PER_SECOND", 10)
+    monkeypatch.setattr(pace, "BYTES_PER_ROW", 1)
+
+    async def flood() -> None:
+        running = Running()
+
+        class Applier:
+            paused = False
+
+            def apply(self, owned: OwnedPartition, _topic: str, records: Any) -> list[Any]:
+                for record in records:
+                    owned.shard.apply(Annotation(1, "a", "queue", f"item {record.offset}", "trace", thumbs="up"))
+                return []
+
+        running.engine._applier = Applier()  # type: ignore[assignment]
+        records: Any = [SimpleNamespace(timestamp=1, offset=offset) for offset in range(1000)]
+        async with running.checkpoints():
+            while not running.health.delayed():
+                running.edit()
+                await asyncio.sleep(0.02)
+            for owned in running.owned:
+                async with asyncio.timeout(60):
+                    await running.engine._apply(Batch(TOPIC, owned.partition, 0, 1000, records, 1))
+            assert running.health.delayed().keys() == {running.hot.partition}
+            await asyncio.sleep(1)
+            assert not running.other.changed, "it is published"
+        tallies, ledger = running.hot.tallies.next, running.hot.ledger.next
+        assert ledger > 900, "its rows are written"
+        # What the rows change is published in the end.
+        await running.engine.wait_empty()
+        assert running.hot.tallies.next > tallies
+        assert running.hot.ledger.next >= 1000
+
+    play(flood)
+
+
 def test_a_partition_without_changes_gets_its_markers_although_it_owes(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
