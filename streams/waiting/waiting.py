@@ -231,10 +231,10 @@ class WaitingEvaluations:
             part.owed[item.decode()] = None
             return
         started = time.perf_counter()
-        found = self._look_up(part, item)
-        room = min(ADOPT_RECORDS, max(0, self.max_dirty_rows - self._dirty_rows())) if found else 0
-        self._merge_found(part, found[:room])
-        part.found.extend(found[room:])
+        if found := self._look_up(part, item):
+            room = min(ADOPT_RECORDS, max(0, self.max_dirty_rows - self._dirty_rows()))
+            self._merge_found(part, found[:room])
+            part.found.extend(found[room:])
         if part.found or item.decode() in part.owed:
             self.on_step("adopted in part")
         self.metrics.adopt_seconds.observe(time.perf_counter() - started)
@@ -291,7 +291,8 @@ class WaitingEvaluations:
                 self._look()
             else:
                 records = [record for record in found if record.key == item]
-                self.store.adopted(part.partition, records)
+                if records:
+                    self.store.adopted(part.partition, records)
                 if rest is not None:
                     part.owed[item.decode()] = rest
                 return records
