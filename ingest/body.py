@@ -5,6 +5,7 @@ import mmap
 import re
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,11 +41,20 @@ class BodyReader:
     limits: Limits
     count: Callable[[int], object]
 
-    async def read(self, request: Request, reservation: Reservation) -> bytes:
-        """The body without its content encoding. Raises HTTPException: 400, 408, 413, 415, 429."""
+    async def read(
+        self,
+        request: Request,
+        reservation: Reservation,
+        turn: AbstractAsyncContextManager[object] = nullcontext(),  # noqa: B008 -- it has no state
+    ) -> bytes:
+        """The body without its content encoding, which is removed in its turn.
+
+        Raises HTTPException: 400, 408, 413, 415, 429.
+        """
         encoding = encoding_of(request.headers)
         packed = await read_body(request.receive, request.headers.get("content-length"), self.limits, reservation)
-        body = await unpack(packed, encoding, self.limits)
+        async with turn:
+            body = await unpack(packed, encoding, self.limits)
         reservation.resize(len(body))
         self.count(len(body))
         return body

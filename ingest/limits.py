@@ -27,6 +27,8 @@ class Budget:
     kept: int = 0
     """Bytes of the limit that only small requests may take."""
     used: int = 0
+    within: "Budget | None" = None
+    """The budget of which this one is a part: what is taken here is taken there too."""
 
     def take(self, size: int, *, large: bool) -> None:
         """Take bytes. Raises HTTPException (429) when they are not left."""
@@ -38,11 +40,18 @@ class Budget:
                 "`ingest_in_flight_bytes`)",
                 {"Retry-After": "1"},
             )
-        self.release(-size)
+        if self.within is not None:
+            self.within.take(size, large=large)
+        self._add(size)
 
     def release(self, size: int) -> None:
         """Return bytes."""
-        self.used -= size
+        if self.within is not None:
+            self.within.release(size)
+        self._add(-size)
+
+    def _add(self, size: int) -> None:
+        self.used += size
         self.changed(self.used)
 
 

@@ -187,7 +187,14 @@ class SourceHandlers:
         self._publisher = publisher
         self._metrics = metrics
         self._budget = budget
-        self._bodies = BodyReader(config.limits.of_sources(), metrics.bytes.inc)
+        limits = config.limits.of_sources()
+        self._bodies = BodyReader(limits, metrics.bytes.inc)
+        # Room for the largest webhook, and as much for those who have shown who they are.
+        share = max(limits.body_bytes, limits.in_flight_bytes // 2)
+        self._unverified = Budget(share, within=budget)
+        self._unverified_turn = asyncio.Lock()
+        """Anybody may send a webhook whose signature is wrong: unpacking many together would keep threads from others.
+        """
 
     async def pushed(self, request: Request) -> Response:
         """A webhook, or a request of an SDK that is redirected to a source."""
@@ -196,10 +203,13 @@ class SourceHandlers:
         unverified = self._access.admit(request, name)
         intake = self._intake(name)
         received = self._publisher.clock.now()
-        with Reservation(self._budget) as reservation:
-            body = await self._bodies.read(request, reservation)
-            if unverified is not None:
-                await self._access.verify(unverified, request, name, body)
+        with Reservation(self._budget if unverified is None else self._unverified) as reservation:
+            if unverified is None:
+                body = await self._bodies.read(request, reservation)
+            else:
+                body = await self._bodies.read(request, reservation, self._unverified_turn)
+                async with self._unverified_turn:
+                    await self._access.verify(unverified, request, name, body)
             await _require_parts(body)
             with acknowledged(reservation):
                 try:

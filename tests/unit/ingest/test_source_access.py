@@ -1,7 +1,9 @@
 """Webhooks need the token of ingest or the secret of their source, and nothing is kept of others."""
 
+import asyncio
 import gzip
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,7 +16,7 @@ import pytest
 from ingest.signatures import SecretFileError
 from ingest.source_access import is_pushed
 from sinks.access import AccessToken
-from tests.support.ingest import TOPICS, Door, open_door
+from tests.support.ingest import TOPICS, Door, annotation, open_door
 from tests.support.signed import signed
 from tests.support.sources import tool_source
 
@@ -198,3 +200,57 @@ async def test_an_unusable_secret_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(SecretFileError, match=r"sources\.a\.secret_file"):
         async with open_door(sources=sources):
             pass
+
+
+async def test_webhooks_that_are_not_verified_leave_room_for_senders_with_a_token(tmp_path: Path) -> None:
+    over, read = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b" " * (1 << 20)
+        read.release()
+        await over.wait()
+
+    async def forged(door: Door) -> int:
+        answer = await door.client.post("/api/v1/sources/signed", content=endless(), headers=signed(WHSEC, b"other"))
+        return answer.status_code
+
+    large = json.dumps([annotation(explanation="x" * 1_000)] * 800)
+    async with webhooks(tmp_path, *TOKENS, body_bytes=1 << 20, in_flight_bytes=4 << 20) as door:
+        held = [asyncio.create_task(forged(door)) for _ in range(2)]
+        for _ in held:
+            await read.acquire()
+        assert await forged(door) == 429
+        assert (await door.client.post("/api/v1/events", content=large, headers=BEARER)).status_code == 200
+        over.set()
+        assert await asyncio.gather(*held) == [401, 401]
+        assert door.metric("in_flight_bytes") == 0
+
+
+async def test_webhooks_that_are_not_verified_are_unpacked_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their senders are not known yet, and few bytes may become many."""
+    begun, over, unpacked = asyncio.Event(), threading.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def gunzip(packed: bytes, limit: int) -> bytes:
+        body = gzip.decompress(packed)
+        unpacked.append(body)
+        if body == BODY:
+            loop.call_soon_threadsafe(begun.set)
+            over.wait()
+        return body[:limit]
+
+    monkeypatch.setattr("ingest.body._gunzip", gunzip)
+    event = json.dumps(annotation()).encode()
+    packed = {"content-encoding": "gzip"}
+    async with webhooks(tmp_path, *TOKENS) as door:
+        forged = {**packed, **signed(WHSEC, b"other")}
+        refused = [asyncio.create_task(post(door, "signed", forged, body=gzip.compress(BODY))) for _ in range(3)]
+        try:
+            await begun.wait()
+            sent = await door.client.post("/api/v1/events", content=gzip.compress(event), headers={**packed, **BEARER})
+            assert (sent.status_code, unpacked) == (200, [BODY, event])
+        finally:
+            over.set()
+        assert [answer.status_code for answer in await asyncio.gather(*refused)] == [401] * 3
