@@ -157,7 +157,8 @@ class ShardCounts:
 
         From then on nothing that could add one is counted, so that memory is bounded: the counts are of no more use.
         """
-        if not self._full and self.size() + _length(self._added) > self.max_tallies:
+        if not self._full and self.size() + self._noted() > self.max_tallies:
+            # Afterwards none is noted, so what this costs is what was noted.
             self._settle()
             if self.size() > self.max_tallies:
                 for day in self._touched_cells:
@@ -170,6 +171,10 @@ class ShardCounts:
     def size(self) -> float:
         """What `max_tallies` limits: tallies, or a `VERDICTS`th of the cells if that is more; without noted moves."""
         return max(self._days + self._cells_tallies + len(self._coverage), self._cells / VERDICTS)
+
+    def _noted(self) -> int:
+        """How many moves are noted at most. To count equal ones once would take as long as there are moves."""
+        return MAX_NOTED - self._room
 
     def _make_room(self) -> None:
         noted = _length(self._added) + _length(self._removed)
@@ -235,9 +240,8 @@ class ShardCounts:
         return len(self._touched) + len(cells) + len(self._vanished)
 
     def changes(self) -> int:
-        """Number of noted moves, equal ones once, of cells to publish, and of other tallies to publish."""
-        noted = _length(self._added) + _length(self._removed)
-        return noted + _length(self._touched_cells) + len(self._touched)
+        """At most so many moves are noted, cells and other tallies to publish."""
+        return self._noted() + _length(self._touched_cells) + len(self._touched)
 
     def all_tallies(self) -> Iterator[tuple[bytes, tallies.Payload]]:
         """All tallies that count anything, as (key, payload)."""

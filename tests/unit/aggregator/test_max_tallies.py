@@ -1,6 +1,7 @@
 """A shard with too many tallies: it reports them before they need memory, in every order of its events."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -69,6 +70,25 @@ def test_the_product_is_not_made(monkeypatch: pytest.MonkeyPatch, first: list[Fa
     assert shard.changes() <= 1_000 + 2_000 + 300
     assert shard.full()
     assert shard.rows == 600, "the rows are all there"
+
+
+def test_whether_it_is_full_is_known_without_a_look_at_all_that_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = 0
+    length = cells._length
+
+    def look(by: Any) -> int:
+        nonlocal looked_at
+        looked_at += len(by)
+        return length(by)
+
+    monkeypatch.setattr(cells, "_length", look)
+    shard = Shard(0, max_tallies=10_000)
+    for fact in (*annotations(1), *evaluations(1_000)):
+        shard.apply(fact)
+        assert not shard.full()
+        shard.changes()
+    assert shard.changes() >= 1_000
+    assert looked_at < 2_000
 
 
 def test_what_counts_no_more_does_not_make_it_full_before_it_is_published() -> None:
