@@ -4,7 +4,7 @@ Plain counting: how many texts have a word. Words that are frequent everywhere a
 words is needed, and no language is known.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
@@ -60,21 +60,22 @@ def informative_phrases(
     """
     if len(texts) < LEAST:
         return []
-    having, elsewhere = _texts_with(texts), Counter({each: len(of) for each, of in _texts_with(others).items()})
-    counts = {phrase: len(of) for phrase, of in having.items()}
+    counts, elsewhere = _count(texts), _count(others)
+    least = max(2, _SHARE * len(texts))
+    # Rarer ones are not listed, and keep no word from being listed.
+    often = {phrase: number for phrase, number in counts.items() if number >= _WITHIN * least}
     if len(others) < LEAST:
         ranked = {
             phrase: float(number)
-            for phrase, number in counts.items()
+            for phrase, number in often.items()
             if number <= _OFTEN * len(texts) and not any(map(_short, phrase))
         }
     else:
         ranked = {
             phrase: sure
-            for phrase, number in counts.items()
+            for phrase, number in often.items()
             if (sure := _surely_more(number, len(texts), elsewhere[phrase], len(others))) >= _SURE
         }
-    least = max(2, _SHARE * len(texts))
     in_pairs: Counter[str] = Counter()
     for phrase in ranked:
         for word in phrase if len(phrase) > 1 else ():
@@ -86,7 +87,7 @@ def informative_phrases(
         return counts[phrase] >= least and alone
 
     in_order = sorted(filter(is_listed, ranked), key=lambda phrase: (-ranked[phrase], -len(phrase), phrase))
-    chosen = _without_repetition(in_order, having, most)
+    chosen = _without_repetition(in_order, _texts_with(in_order, texts), most)
     return [InformativePhrase(phrase, counts[phrase], elsewhere[phrase]) for phrase in chosen]
 
 
@@ -95,12 +96,24 @@ def _short(word: str) -> bool:
     return word.isascii() and len(word) < _SHORT
 
 
-def _texts_with(texts: Iterable[Sequence[str]]) -> Mapping[Phrase, AbstractSet[int]]:
-    """The texts with each phrase, by their place."""
-    having: dict[Phrase, set[int]] = defaultdict(set)
+def _phrases(text: Sequence[str]) -> set[Phrase]:
+    words = text[:WORDS]
+    return {*zip(words), *pairwise(words)}
+
+
+def _count(texts: Iterable[Sequence[str]]) -> Counter[Phrase]:
+    """Number of texts with each phrase."""
+    counts: Counter[Phrase] = Counter()
+    for text in texts:
+        counts.update(_phrases(text))
+    return counts
+
+
+def _texts_with(phrases: Iterable[Phrase], texts: Iterable[Sequence[str]]) -> Mapping[Phrase, AbstractSet[int]]:
+    """The texts with each of these phrases, by their place."""
+    having: dict[Phrase, set[int]] = {phrase: set() for phrase in phrases}
     for place, text in enumerate(texts):
-        words = text[:WORDS]
-        for phrase in (*((word,) for word in words), *pairwise(words)):
+        for phrase in having.keys() & _phrases(text):
             having[phrase].add(place)
     return having
 

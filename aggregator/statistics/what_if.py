@@ -93,8 +93,8 @@ class Sweep:
         """From scores in any order; equal scores add up. Raises ValueError without scores."""
         people: dict[float, tuple[int, int]] = {}
         for score, passes, fails in scored:
-            before = people.get(score, (0, 0))
-            people[score] = before[0] + passes, before[1] + fails
+            before = people.get(score)
+            people[score] = (passes, fails) if before is None else (before[0] + passes, before[1] + fails)
         if not people:
             raise ValueError("no scores")
         passes, fails = map(sum, zip(*people.values(), strict=True))
@@ -102,7 +102,8 @@ class Sweep:
         tp = fp = 0
         cuts = [ThresholdCounts(None, 0, passes, fails, 0)]
         for score in best_first:
-            tp, fp = tp + people[score][0], fp + people[score][1]
+            of_pass, of_fail = people[score]
+            tp, fp = tp + of_pass, fp + of_fail
             cuts.append(ThresholdCounts(score, tp, passes - tp, fails - fp, fp))
         if direction == "higher":
             return cls(direction, best_first[::-1], cuts[::-1])
@@ -161,8 +162,14 @@ class Sweep:
         """At most `most` cuts (2 or more) at even steps, with both ends, and the cuts of `keep`."""
         last = len(self.cuts) - 1
         steps = range(last + 1) if last < most else (round(n * last / (most - 1)) for n in range(most))
-        chosen = {*steps, *(self.cuts.index(cut) for cut in keep)}
+        chosen = {*steps, *map(self._place, keep)}
         return [self.cuts[index] for index in sorted(chosen)]
+
+    def _place(self, cut: ThresholdCounts) -> int:
+        """The index of one of the cuts."""
+        if self.direction == "higher":
+            return len(self.scores) if cut.cut is None else bisect_left(self.scores, cut.cut)
+        return 0 if cut.cut is None else 1 + bisect_left(self.scores, cut.cut)
 
     def span(self) -> tuple[float, float]:
         """A range that includes the bulk of the scores: 0 to 1 if possible, otherwise from integer to integer.
