@@ -16,7 +16,7 @@ from bench.end_to_end.site import Row
 from bench.page import Times, text, times
 from sinks.store.store import Store
 from sinks.store.tail import Tail
-from streams.runtime.heap import freeze_heap
+from streams.runtime.heap import collect_seldom, freeze_heap
 from tests.support.logs import Logs, feed
 from tests.support.sample_view import HOUR_MS, NOW_MS
 
@@ -98,6 +98,7 @@ def _item(number: int, rng: random.Random, shape: Shape) -> Iterator[Fact]:
 
 async def _measure(store: Store, directory: Path, repeats: int) -> list[Row]:
     freeze_heap()
+    collect_seldom()
     base = f"/queues/{_QUEUE}"
     with store.read() as connection:
         item, comparisons = connection.execute(

@@ -16,7 +16,7 @@ from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from bench.end_to_end.site import Row
 from sinks.app import create_app
 from sinks.store.store import Store
-from streams.runtime.heap import freeze_heap
+from streams.runtime.heap import collect_seldom, freeze_heap
 from tests.support.sample_view import HOUR_MS, NOW_MS, fill, view_of
 
 _QUEUE: Final = "support"
@@ -101,6 +101,7 @@ class Times:
 async def _measure(store: Store, directory: Path, sizes: Sizes) -> AsyncIterator[Row]:
     # As the view does: the garbage collector does not visit what was imported.
     freeze_heap()
+    collect_seldom()
     base = f"/queues/{_QUEUE}"
     queue = f"{sizes.annotated * sizes.metrics:,} comparisons and {sizes.metrics} metrics"
     for what, addresses in {
