@@ -13,7 +13,7 @@ from typing import Final
 from aggregator.facts import Annotation, Evaluation, Fact
 from bench.end_to_end.report import machine, table
 from bench.end_to_end.site import Row
-from bench.page import Times, text, times
+from bench.page import text, times
 from sinks.store.store import Store
 from sinks.store.tail import Tail
 from streams.runtime.heap import collect_seldom, freeze_heap
@@ -120,15 +120,9 @@ async def _measure(store: Store, directory: Path, repeats: int) -> list[Row]:
         ("items on which people disagree", f"{base}/disagreements?criterion=criterion+0", (base,)),
     ):
         taken = await times(store, directory, [path], repeats, before)
-        measured.append(Row(what, _words(taken)))
+        measured.append(Row(what, str(taken)))
         print(f"{what}: {measured[-1].measured}", file=sys.stderr, flush=True)
     return measured
-
-
-def _words(taken: Times) -> str:
-    return (
-        f"first {taken.first:,.0f} ms, then {taken.later:,.0f} ms (CPU {taken.first_cpu:,.0f}, {taken.later_cpu:,.0f})"
-    )
 
 
 def main() -> None:

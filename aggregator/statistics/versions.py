@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from math import comb
-from typing import NamedTuple
+from math import comb, exp, log1p, sqrt, tau
+from typing import Final, NamedTuple
 
 from aggregator.days import day_of
 from aggregator.statistics.confusion import Confusion
+
+_EXACT: Final = 500
+"""Heads up to which a probability is made of exact integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,25 @@ def epochs(versions: Iterable[VersionCounts]) -> list[VersionChange]:
     ]
 
 
+def _half_binomial(n: int, k: int) -> float:
+    """The probability of k heads in n throws of a coin.
+
+    Source: Loader 2000, Fast and Accurate Computation of Binomial Probabilities, for large numbers: the exact integers
+    of a million throws have a million bits.
+    """
+    if k <= _EXACT:
+        return comb(n, k) / (1 << n)
+    apart = (n - 2 * k) / n
+    deviance = n / 2 * ((1 - apart) * log1p(-apart) + (1 + apart) * log1p(apart))
+    error = _stirling_error(n) - _stirling_error(k) - _stirling_error(n - k)
+    return exp(error - deviance) * sqrt(n / (tau * k * (n - k)))
+
+
+def _stirling_error(n: int) -> float:
+    """By how much the logarithm of n! exceeds Stirling's formula, for large n."""
+    return 1 / (12 * n) - 1 / (360 * n**3)
+
+
 def mcnemar(first_only: int, second_only: int) -> float:
     """Two-sided p-value of McNemar's exact test: how likely two equal judges differ at least this much.
 
@@ -64,8 +86,8 @@ def mcnemar(first_only: int, second_only: int) -> float:
     n, k = first_only + second_only, min(first_only, second_only)
     if 2 * k == n:
         return 1.0
-    # One exact term; the smaller ones follow from ratios, which keeps large counts fast.
-    term = comb(n, k) / (1 << n)
+    # One term; the smaller ones follow from ratios, which keeps large counts fast.
+    term = _half_binomial(n, k)
     tail = 0.0
     while term > tail * 1e-17 and k >= 0:
         tail += term

@@ -30,6 +30,16 @@ def test_large_counts_are_quick_and_exact() -> None:
     assert mcnemar(50_000, 50_000) == 1
     assert mcnemar(49_700, 50_300) == pytest.approx(float(binomtest(49_700, 100_000).pvalue), rel=1e-9)
     assert mcnemar(1_000_000, 10) == 0
+    for first_only, second_only in (
+        (500, 501),
+        (501, 600),
+        (501, 9_000),
+        (4_997_000, 5_003_000),
+        (4_990_000, 5_010_000),
+    ):
+        expected = float(binomtest(first_only, first_only + second_only).pvalue)
+        assert mcnemar(first_only, second_only) == pytest.approx(expected, rel=1e-9)
+    assert mcnemar(1_000_000, 9_000_000) == 0
 
 
 def version(judge: str, first_at: int) -> VersionCounts:
