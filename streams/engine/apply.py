@@ -14,6 +14,7 @@ from streams.kafka.batches import Record, UnreadableRecords
 from streams.kafka.dead_letters import RejectedRecord
 from streams.kafka.decide import decide_all
 from streams.kafka.topics import Topics
+from streams.runtime.chunks import ASKED, Chunks
 from streams.runtime.metrics import WorkerMetrics
 from streams.waiting.waiting import WaitingEvaluations
 
@@ -63,24 +64,32 @@ class BatchApplier:
         """Whether the circuit breaker is open, so that nothing may be applied."""
         return self.circuit_breaker is not None and self.circuit_breaker.open_reason is not None
 
-    def apply(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[RejectedRecord]:
+    def apply(
+        self, owned: OwnedPartition, topic: str, records: Sequence[Record], chunks: Chunks | None = None
+    ) -> list[RejectedRecord]:
         """Merge the accepted records into the shard, or let them wait; returns the rejected ones.
+
+        Of a chunk of `chunks` that takes too long, only the first records are merged.
 
         The circuit breaker does not count what the process before this one had seen when it was restarted: the engine
         passes such records alone.
         """
         seen = bool(records) and records[-1].offset < owned.seen_before.get(topic, 0)
-        return self._merge(owned, topic, records, None if seen else self.circuit_breaker)
+        return self._merge(owned, topic, records, None if seen else self.circuit_breaker, chunks)
 
-    def look(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[RejectedRecord]:
+    def look(
+        self, owned: OwnedPartition, topic: str, records: Sequence[Record], chunks: Chunks | None = None
+    ) -> list[RejectedRecord]:
         """The records that `apply` would reject. Changes nothing and counts nothing."""
         return [
             RejectedRecord(topic, owned.partition, record, decision)
-            for record, decision in zip(records, self._decisions(owned, topic, records), strict=True)
+            for record, decision in zip(records, self._decisions(owned, topic, records, chunks), strict=False)
             if type(decision) is Rejection
         ]
 
-    def _decisions(self, owned: OwnedPartition, topic: str, records: Sequence[Record]) -> list[Fact | Rejection]:
+    def _decisions(
+        self, owned: OwnedPartition, topic: str, records: Sequence[Record], chunks: Chunks | None
+    ) -> list[Fact | Rejection]:
         return decide_all(
             self._decoder,
             self._kinds[topic],
@@ -88,10 +97,16 @@ class BatchApplier:
             partition=owned.partition,
             partitions=self._partitions,
             has_item=owned.shard.has_item,
+            ends_before=None if chunks is None else chunks.ends_before,
         )
 
     def _merge(
-        self, owned: OwnedPartition, topic: str, records: Sequence[Record], circuit_breaker: CircuitBreaker | None
+        self,
+        owned: OwnedPartition,
+        topic: str,
+        records: Sequence[Record],
+        circuit_breaker: CircuitBreaker | None,
+        chunks: Chunks | None,
     ) -> list[RejectedRecord]:
         shard = owned.shard
         apply, has_item, part, waiting = shard.apply, shard.has_item, owned.waiting, self._waiting
@@ -102,7 +117,14 @@ class BatchApplier:
         outcomes = [0, 0, 0]
         conflicts = shard.conflicts
         accepted = 0
-        for record, decision in zip(records, self._decisions(owned, topic, records), strict=True):
+        decisions = self._decisions(owned, topic, records, chunks)
+        events = len(decisions)
+        ends_before = _never if chunks is None else chunks.begin_step()
+        for index, decision in enumerate(decisions):
+            if not index & ASKED and ends_before(index):
+                events = index
+                break
+            record = records[index]
             if type(decision) is not Rejection:
                 accepted += 1
                 known = has_item(decision.item)
@@ -117,19 +139,15 @@ class BatchApplier:
                 continue
             dead = RejectedRecord(topic, owned.partition, record, decision)
             if circuit_breaker is not None:
-                circuit_breaker.accepted(topic, accepted)
-                accepted = 0
-                # A batch that is not unpacked is the broker's fault as much as the producer's, and has no cause to come
-                # again.
-                if not (isinstance(record, UnreadableRecords) and record.reason is Reason.OVERSIZED):
-                    circuit_breaker.rejected(topic, dead.example)
+                _count_rejected(circuit_breaker, dead, accepted)
+            accepted = 0
             rejected.append(dead)
         if waiting is not None and part is not None and facts:
             waiting.let_wait(part, facts, evaluations)
         if circuit_breaker is not None:
             circuit_breaker.accepted(topic, accepted)
         self._metrics.conflicting.labels(topic).inc(shard.conflicts - conflicts)
-        self._count(topic, len(records), outcomes, rejected)
+        self._count(topic, events, outcomes, rejected)
         return rejected
 
     def _count(self, topic: str, events: int, outcomes: Sequence[int], rejected: Sequence[RejectedRecord]) -> None:
@@ -144,3 +162,16 @@ class BatchApplier:
             self._metrics.rejected.labels(topic, reason.value).inc(count)
             if reason is Reason.MISROUTED:
                 self._metrics.misrouted.labels(topic).inc(count)
+
+
+def _never(_: int) -> bool:
+    return False
+
+
+def _count_rejected(circuit_breaker: CircuitBreaker, dead: RejectedRecord, accepted: int) -> None:
+    """Count the events of a topic that were accepted before this one, and this one."""
+    circuit_breaker.accepted(dead.topic, accepted)
+    record = dead.record
+    # A batch that is not unpacked is the broker's fault as much as the producer's, and has no cause to come again.
+    if not (isinstance(record, UnreadableRecords) and record.reason is Reason.OVERSIZED):
+        circuit_breaker.rejected(dead.topic, dead.example)

@@ -297,7 +297,7 @@ class Engine:
         for records in self._chunks.of(batch.records):
             if owned.quarantined is not None:
                 break
-            rejected += self._applier.apply(owned, batch.topic, records)
+            rejected += self._applier.apply(owned, batch.topic, records, self._chunks)
             self._chunks.handled()
             if self._applier.paused and not owned.shard.full():
                 return None
@@ -326,7 +326,7 @@ class Engine:
         if batch.start <= following < batch.next:
             rejected: list[RejectedRecord] = []
             for records in self._chunks.of([record for record in batch.records if record.offset >= following]):
-                rejected += self._applier.look(owned, topic, records)
+                rejected += self._applier.look(owned, topic, records, self._chunks)
                 self._chunks.handled()
                 await asyncio.sleep(0)
             owned.saw(topic, batch.next, rejected)

@@ -7,6 +7,7 @@ from streams.events.decoder import Decoder, Kind, Rejection
 from streams.events.reasons import Reason
 from streams.kafka.batches import Record, UnreadableRecords
 from streams.kafka.producer import home_partition
+from streams.runtime.chunks import ASKED
 
 
 def decide(
@@ -40,13 +41,16 @@ def decide_all(
     partition: int,
     partitions: int,
     has_item: Callable[[str], bool],
+    ends_before: Callable[[int], bool] | None = None,
 ) -> list[Fact | Rejection]:
-    """`decide` for many records of one partition."""
+    """`decide` for many records of one partition, or for the first of them: see `Chunks.ends_before`."""
     decode = decoder.decode
     # The events of an item come near each other.
     at_home: set[bytes] = set()
     decisions: list[Fact | Rejection] = []
-    for record in records:
+    for index, record in enumerate(records):
+        if not index & ASKED and ends_before is not None and ends_before(index):
+            break
         key = record.key
         decision = decode(kind, record.value, key, record.headers, record.timestamp)
         if type(decision) is Rejection:

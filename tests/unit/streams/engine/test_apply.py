@@ -6,6 +6,8 @@ from typing import Any
 from faust.types import TP
 from prometheus_client import generate_latest
 
+from aggregator.facts import Fact
+from aggregator.rows import Merge
 from aggregator.shard import Shard
 from streams.engine.apply import BatchApplier, expect_events
 from streams.engine.circuit_breaker import CircuitBreaker, CircuitBreakerPolicy
@@ -16,7 +18,9 @@ from streams.events.reasons import WORKER_REASONS, Reason
 from streams.kafka.batches import Record, UnreadableRecords
 from streams.kafka.record_batches import ParsedRecord
 from streams.kafka.topics import Topics
+from streams.runtime.chunks import CHUNK_SECONDS, Chunks
 from streams.runtime.metrics import WorkerMetrics
+from tests.unit.streams.runtime.test_chunks import Clock
 
 UNUSED: Any = SimpleNamespace()
 TOPIC = Topics().annotations
@@ -93,3 +97,27 @@ def test_every_topic_and_reason_has_a_series_before_the_first_event() -> None:
         for reason in WORKER_REASONS:
             assert f'events_rejected_total{{reason="{reason.value}",topic="{topic}"}} 0.0' in scraped
     assert "unknown_shape" not in scraped
+
+
+def test_records_after_the_end_of_a_chunk_are_left_for_the_next() -> None:
+    applied, clock = Applied(), Clock()
+    chunks = Chunks(clock)
+    apply = applied.owned.shard.apply
+
+    def slowly(fact: Fact) -> Merge:
+        clock.now += CHUNK_SECONDS / 2
+        return apply(fact)
+
+    applied.owned.shard.apply = slowly  # type: ignore[method-assign]
+    records = [event(offset) for offset in range(50)]
+    lengths = []
+    for chunk in chunks.of(records):
+        before = clock.now
+        assert applied.applier.apply(applied.owned, TOPIC, chunk, chunks) == []
+        chunks.handled()
+        lengths.append(round((clock.now - before) / (CHUNK_SECONDS / 2)))
+    assert sum(lengths) == len(records)
+    assert max(lengths) == 8, "not all fifty of the first chunk"
+    assert b'eval_alignment_events_total{topic="alignment.annotations.v1"} 50.0' in generate_latest(
+        applied.metrics.registry
+    )

@@ -152,7 +152,7 @@ async def test_slow_events_are_applied_in_small_chunks_so_that_heartbeats_go_on(
     class Applier:
         paused = False
 
-        def apply(self, _owned: OwnedPartition, _topic: str, records: Any) -> list[Any]:
+        def apply(self, _owned: OwnedPartition, _topic: str, records: Any, _chunks: Any) -> list[Any]:
             clock.now += CHUNK_SECONDS * len(records)
             chunks.append(len(records))
             return []

@@ -45,7 +45,7 @@ class Applier:
     def paused(self) -> bool:
         return self._opens and self.applied >= len(EVALUATIONS)
 
-    def apply(self, owned: OwnedPartition, _topic: str, records: Any) -> list[Any]:
+    def apply(self, owned: OwnedPartition, _topic: str, records: Any, _chunks: Any) -> list[Any]:
         for fact in EVALUATIONS[self.applied : self.applied + len(records)]:
             owned.shard.apply(fact)
         self.applied += len(records)

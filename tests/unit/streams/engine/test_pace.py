@@ -214,7 +214,7 @@ def test_a_batch_that_waits_for_a_checkpoint_ends_at_once_when_the_generation_en
         class Applier:
             paused = False
 
-            def apply(self, _owned: OwnedPartition, _topic: str, records: Any) -> list[Any]:
+            def apply(self, _owned: OwnedPartition, _topic: str, records: Any, _chunks: Any) -> list[Any]:
                 for record in records:
                     at, who = record.timestamp, f"annotator {record.offset}"
                     running.hot.shard.apply(Annotation(at, "a", "queue", "item", "trace", "clear", who, thumbs="up"))
@@ -251,7 +251,7 @@ def test_dirty_rows_of_a_delayed_partition_hold_up_no_other(play: Play, monkeypa
         class Applier:
             paused = False
 
-            def apply(self, owned: OwnedPartition, _topic: str, records: Any) -> list[Any]:
+            def apply(self, owned: OwnedPartition, _topic: str, records: Any, _chunks: Any) -> list[Any]:
                 for record in records:
                     owned.shard.apply(Annotation(1, "a", "queue", f"item {record.offset}", "trace", thumbs="up"))
                 return []

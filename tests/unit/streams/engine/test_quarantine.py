@@ -109,7 +109,7 @@ async def test_a_batch_that_meets_the_quarantine_half_way_moves_no_position(part
     class Applier:
         paused = False
 
-        def apply(self, owned: OwnedPartition, _topic: str, records: Any) -> list[Any]:
+        def apply(self, owned: OwnedPartition, _topic: str, records: Any, _chunks: Any) -> list[Any]:
             applied.append(len(records))
             owned.quarantine("no row")
             return []

@@ -44,7 +44,7 @@ class Applier:
     circuit_breaker = None
     paused = False
 
-    def apply(self, owned: OwnedPartition, _topic: str, records: Any) -> list[Any]:
+    def apply(self, owned: OwnedPartition, _topic: str, records: Any, _chunks: Any) -> list[Any]:
         assert not owned.frozen
         for record in records:
             owned.shard.apply(record.fact)

@@ -50,3 +50,22 @@ def test_a_chunk_has_at_least_one_record() -> None:
     chunks = Chunks(clock)
     assert set(handled(chunks, clock, range(60), 100 * CHUNK_SECONDS)[1:]) == {1}
     assert handled(chunks, clock, range(0), 1.0) == []
+
+
+def test_a_chunk_that_takes_long_ends_early_and_the_next_begins_with_its_rest() -> None:
+    """The first slow records after many fast ones are in a chunk of a thousand."""
+    clock = Clock()
+    chunks = Chunks(clock)
+    handled(chunks, clock, range(10_000), 1e-6)
+    records, seen, seconds = range(2_000), [], []
+    for chunk in chunks.of(records):
+        began = clock.now
+        for index, record in enumerate(chunk):
+            if chunks.ends_before(index):
+                break
+            clock.now += CHUNK_SECONDS / 2
+            seen.append(record)
+        chunks.handled()
+        seconds.append(clock.now - began)
+    assert seen == list(records)
+    assert max(seconds) <= 2 * CHUNK_SECONDS
