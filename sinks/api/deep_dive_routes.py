@@ -57,6 +57,7 @@ def next_query(request: Request, criterion: str) -> NextQuery:
         metric=parameters.text(request, "metric"),
         seed=parameters.number(request, "seed", 0, least=0, most=MOST_SEED),
         limit=parameters.number(request, "limit", ITEMS, least=1, most=MOST_ITEMS),
+        selection=parameters.selection(request),
     )
 
 

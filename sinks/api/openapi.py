@@ -30,7 +30,7 @@ from sinks.queries.alternative_results import AlternativeAnnotator
 from sinks.queries.calibration import ScoreCalibration
 from sinks.queries.comparisons import PAGE_LIMIT, Page
 from sinks.queries.item_answer import ItemTrace
-from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, NextItems, Strategy
+from sinks.queries.next_items import ITEMS, MOST_ITEMS, MOST_SEED, SELECTION, NextItems, Strategy
 from sinks.queries.people import Annotators, Disagreements
 from sinks.queries.results import Ceiling, Corrected, Trend, TrendBasis, Versions, WhatIf
 from sinks.queries.search import MOST_CHARACTERS, PREFIX
@@ -290,6 +290,12 @@ def _next() -> dict[str, Any]:
                 "limit",
                 "Number of items.",
                 {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS, "default": ITEMS},
+            ),
+            _query(
+                "selection",
+                "`selection` of an earlier answer with the same criterion and seed: exactly its items, in its order, "
+                "although others were placed or some were annotated since. `limit` has no effect.",
+                {"type": "string", "pattern": SELECTION},
             ),
         ],
         (400, 401, 404, 500, 503),

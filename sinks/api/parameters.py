@@ -15,6 +15,7 @@ from aggregator.days import DAY_MS, Window, day_number, milliseconds
 from aggregator.facts import LATEST_AT, TAG_NAME, Level
 from aggregator.names import in_nfc
 from aggregator.statistics.confusion import OUTCOMES, Outcome
+from sinks.queries.next_items import SELECTION
 from sinks.queries.search import MOST_CHARACTERS
 from sinks.queries.segments import ATTRIBUTES, TAG
 
@@ -22,11 +23,12 @@ _DOTS: Final = re.compile(r"~*\.\.?")
 """Names that clients remove from a path, encoded or not (`.` and `..`), and names that look like their escape."""
 _NAMES: Final = frozenset({
     "annotator", "by", "cost", "criterion", "cursor", "empty", "from", "judge", "level", "limit",
-    "metric", "other_judge", "other_metric", "outcome", "queue", "search", "seed", "skip", "strategy", "tag", "to",
-    "window",
+    "metric", "other_judge", "other_metric", "outcome", "queue", "search", "seed", "selection", "skip", "strategy",
+    "tag", "to", "window",
 })  # fmt: skip
 """Parameters of the API."""
 _TAG: Final = re.compile(TAG_NAME)
+_SELECTION: Final = re.compile(SELECTION)
 _NUMBER: Final = re.compile(r"[0-9.eE+-]+")
 _Member = TypeVar("_Member", bound=StrEnum)
 _Response = TypeVar("_Response")
@@ -137,6 +139,14 @@ def search(request: Request) -> str | None:
         return None
     if len(value) > MOST_CHARACTERS:
         raise HTTPException(400, f"search: longer than {MOST_CHARACTERS} characters")
+    return value
+
+
+def selection(request: Request) -> str | None:
+    """The items of an earlier answer; None when the parameter is missing or empty."""
+    value = exact(request, "selection")
+    if value is not None and not _SELECTION.fullmatch(value):
+        raise HTTPException(400, "selection: not the `selection` of an answer")
     return value
 
 

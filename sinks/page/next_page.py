@@ -67,6 +67,10 @@ class NextPage:
         """What the strategy chooses."""
         return STRATEGY_WORDS[self.request.query.strategy][1]
 
+    def of_these(self, rest: str = "/next", **more: Value) -> str:
+        """The address of exactly the items on the page, or of their export."""
+        return self.request.href(rest, selection=self.answer["selection"] or None, **more)
+
     @property
     def strategies(self) -> list[tuple[str, str, bool]]:
         """Name, address, and whether it is the chosen one, of each strategy."""

@@ -8,6 +8,7 @@ strategies find errors faster and choose what is unlike the rest: their annotati
 # ruff: noqa: S608
 
 import sqlite3
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,6 +31,10 @@ MOST_ITEMS: Final = 200
 """Most items in an answer."""
 MOST_SEED: Final = 2**53
 """Largest seed."""
+_PLACE_BYTES: Final = 6
+"""Bytes of an item in a selection: of a million items two share them in one of 500 orders."""
+SELECTION: Final = f"^([A-Za-z0-9_-]{{{_PLACE_BYTES * 4 // 3}}}){{1,{MOST_ITEMS}}}$"
+"""Pattern of a selection."""
 
 
 class Strategy(StrEnum):
@@ -75,6 +80,8 @@ class NextItems(TypedDict):
     """Value of the tag `sampled_by` that an annotation of these items should have."""
     seed: int
     """The seed of the order."""
+    selection: str
+    """Value of the parameter `selection` that returns these items again; empty without items."""
     unannotated: int
     """Number of items of the queue without an annotation of the criterion."""
     candidates: int
@@ -95,6 +102,8 @@ class NextQuery:
     """Only scores and verdicts of this metric."""
     seed: int = 0
     limit: int = ITEMS
+    selection: str | None = None
+    """The selection of an earlier answer of this queue, criterion and seed: its items, even if the list changed."""
 
 
 # Each query returns one row, as in `counts`: between rows another thread may keep the interpreter for milliseconds.
@@ -132,6 +141,9 @@ chosen AS (
 """,
 }
 _UNANNOTATED: Final = f"WITH {_OPEN} SELECT count(*) FROM open"
+_PLACED: Final = """
+SELECT json_group_array(json_array(item_id, item)) FROM queue_items WHERE queue = :queue AND deleted = 0
+"""
 _ITEM: Final = """
 SELECT q.item, q.level, coalesce(q.url, max(e.url)), coalesce(q.input, max(e.input)), coalesce(q.output, max(e.output))
 FROM queue_items AS q LEFT JOIN evaluations AS e ON e.item_id = q.item_id AND e.current = 1
@@ -144,7 +156,8 @@ def next_items(connection: sqlite3.Connection, scope: Scope, query: NextQuery, i
     """The items to annotate next, in the state that a connection sees; the window of the scope has no effect.
 
     `item_url` is the template of an item's address, as for `comparisons`. Items that the strategy finds equal are in
-    the order of the seed.
+    the order of the seed. With a selection they are the ones that it names, in its order, with an annotation or not;
+    those that were removed from the queue are left out.
     """
     limited = scope.rules.criterion_metrics
     values = {
@@ -156,9 +169,12 @@ def next_items(connection: sqlite3.Connection, scope: Scope, query: NextQuery, i
     }
     rows = orjson.loads(connection.execute(_CHOSEN[query.strategy], values).fetchone()[0])
     key = f"{query.seed}\0{scope.queue}\0{query.criterion}".encode()
-    chosen = nsmallest(query.limit, rows, key=lambda row: (row[2], _place(key, row[1])))
+    if query.selection is None:
+        item_ids = [row[0] for row in nsmallest(query.limit, rows, key=lambda row: (row[2], _place(key, row[1])))]
+    else:
+        item_ids = _selected(connection, scope.queue, key, query.selection, rows)
     (unannotated,) = connection.execute(_UNANNOTATED, values).fetchone()
-    texts = _texts(connection, scope.queue, [item_id for item_id, *_ in chosen], item_url)
+    items = budgets.fitting(_texts(connection, scope.queue, item_ids, item_url), budgets.ANSWER_BYTES)
     return NextItems(
         queue=scope.queue,
         criterion=query.criterion,
@@ -167,10 +183,31 @@ def next_items(connection: sqlite3.Connection, scope: Scope, query: NextQuery, i
         biased=query.strategy is not Strategy.RANDOM,
         sampled_by=query.strategy.value,
         seed=query.seed,
+        selection=urlsafe_b64encode(b"".join(_place(key, item["item"])[:_PLACE_BYTES] for item in items)).decode(),
         unannotated=unannotated,
         candidates=len(rows),
-        items=budgets.fitting(texts, budgets.ANSWER_BYTES),
+        items=items,
     )
+
+
+def _selected(
+    connection: sqlite3.Connection, queue: str, key: bytes, selection: str, candidates: list[list[Any]]
+) -> list[int]:
+    """The ids of the items of a selection. Most are still candidates; else all items of the queue are searched."""
+    places = urlsafe_b64decode(selection)
+    wanted = [places[start : start + _PLACE_BYTES] for start in range(0, len(places), _PLACE_BYTES)]
+    missing, found = set(wanted), dict[bytes, int]()
+
+    def find(rows: list[list[Any]]) -> None:
+        for item_id, item, *_ in rows:
+            if (place := _place(key, item)[:_PLACE_BYTES]) in missing:
+                found[place] = item_id
+        missing.difference_update(found)
+
+    find(candidates)
+    if missing:
+        find(orjson.loads(connection.execute(_PLACED, {"queue": queue}).fetchone()[0]))
+    return [found[place] for place in wanted if place in found]
 
 
 def _place(key: bytes, item: str) -> bytes:

@@ -72,13 +72,37 @@ async def test_the_csv_has_what_a_tool_needs_and_no_formula(client: httpx.AsyncC
     assert (first["criterion"], first["input"][:5], first["sampled_by"]) == ("overall", "'=cmd", "random")
 
 
+@pytest.mark.parametrize("strategy", ["random", "boundary"])
+async def test_the_csv_has_exactly_the_items_on_screen(store: Store, tmp_path: Path, strategy: str) -> None:
+    criterion = "overall" if strategy == "random" else "style"
+    fill(store, facts())
+    async with connected(view_of(store, tmp_path)) as client:
+        first = read((await client.get(f"{queue_path(QUEUE, '/next')}?strategy={strategy}&criterion={criterion}")).text)
+        shown = [item.one("b").words for item in first.all("li", class_="next")]
+        links = {link.words: link.attributes["href"] for link in first.all("a", class_="button")}
+        # Others arrive before and between them, and one is annotated.
+        more: list[Fact] = [QueueItem(NOW_MS, f"n{n}", QUEUE, f"new{n}") for n in range(200)]
+        more += [
+            Evaluation(NOW_MS, f"n{n}", f"new{n}", "scored", score=0.5, threshold=0.5, passed=True) for n in range(200)
+        ]
+        fill(store, [*facts(), *more, Annotation(NOW_MS, "x", QUEUE, shown[1], criterion=criterion, thumbs="up")])
+        lines = csv.DictReader(io.StringIO((await client.get(links["Export CSV"])).text.removeprefix("\ufeff")))
+        assert [line["item"] for line in lines] == shown
+        again = read((await client.get(links["Link to these items"])).text)
+        assert [item.one("b").words for item in again.all("li", class_="next")] == shown
+        (current,) = (link for link in again.all("a", class_="button") if link.words == "Current list")
+        newest = read((await client.get(current.attributes["href"])).text)
+    assert any(item.one(class_="item-head").words.startswith("new") for item in newest.all("li", class_="next"))
+
+
 async def test_nothing_to_label_is_explained(client: httpx.AsyncClient) -> None:
     words = read((await client.get(queue_path(QUEUE, "/next"), params={"strategy": "disagreement"})).text).words
     assert "None of the 3 items without an annotation qualifies" in words
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("strategy", "best"), ("limit", "0"), ("limit", "201"), ("seed", "-1"), ("criterion", "")]
+    ("name", "value"),
+    [("strategy", "best"), ("limit", "0"), ("limit", "201"), ("seed", "-1"), ("criterion", ""), ("selection", "x")],
 )
 async def test_the_api_refuses_invalid_parameters(client: httpx.AsyncClient, name: str, value: str) -> None:
     parameters = {"criterion": "overall", name: value}
