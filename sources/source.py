@@ -38,6 +38,8 @@ _KINDS: Final[Mapping[type[WireEvent], Kind]] = {
     EvaluationEvent: Kind.EVALUATION,
     QueueItemEvent: Kind.QUEUE_ITEM,
 }
+MAX_STATEMENTS: Final = 2_000
+"""Most events of one record: each has the texts of the item."""
 _TEXTS: Final = ("explanation", "expected", "reason")
 
 
@@ -210,7 +212,12 @@ def _rejected(statement: Statement, rejection: Rejection) -> EventRejection:
 
 
 def _bounded(record: SourceRecord) -> SourceRecord:
-    """The record with an id that is not too long."""
+    """The record with an id that is not too long; a malformed one if it states too much."""
+    said = sum(isinstance(result, Said | OwnEvent) for result in record.results)
+    if said > MAX_STATEMENTS:
+        value = bytes(record.original) if isinstance(record.original, bytes | msgspec.Raw) else b""
+        why = f"a record has {said:,} ratings and verdicts, at most {MAX_STATEMENTS:,} are read"
+        return SourceRecord("", (Malformed(why, value),))
     native = bounded_id(record.native)
     return record if native == record.native else replace(record, native=native)
 

@@ -187,7 +187,7 @@ class SourceIntake:
             taken.events, taken.counted = settled.events, settled.counted
             # A list of the tool is bounded by its pages, and is read again; its rejected records are told once.
             budget = DeadLetterBudget(records) if dead_letters and not stream else None
-            for batch in _batches(records):
+            for batch in _record_batches(records):
                 taken.add(await self._take(batch, arrival, budget))
         taken.unchanged -= len(settled.natives & taken.natives)
         return taken
@@ -432,6 +432,18 @@ def _mark(outcome: RecordOutcome) -> int:
     """The same for the same skip or rejection of a record, also if its number on a page is another."""
     value = outcome.result.value if isinstance(outcome.result, Malformed) else b""
     return hash((outcome.native, _NUMBER.sub("", repr(outcome.result)), value))
+
+
+def _record_batches(records: Sequence[SourceRecord]) -> Iterator[Sequence[SourceRecord]]:
+    """Records with as many results together as a batch has records, or one record with more."""
+    begin = size = 0
+    for place, record in enumerate(records):
+        size += max(1, len(record.results))
+        if size > _BATCH and place > begin:
+            yield records[begin:place]
+            begin, size = place, max(1, len(record.results))
+    if records[begin:]:
+        yield records[begin:]
 
 
 def _batches(values: Sequence[T]) -> Iterator[Sequence[T]]:

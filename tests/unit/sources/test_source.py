@@ -7,7 +7,7 @@ import pytest
 
 from aggregator.facts import Annotation, Evaluation
 from sources.records import Malformed, Skip, SkipReason, UnknownShapeError
-from sources.source import EventRejection
+from sources.source import MAX_STATEMENTS, EventRejection, OutcomeResult
 from streams.events.decoder import MetricDefaults
 from tests.support.sources import RECEIVED, facts_of, outcomes, skips_of, tool_source
 
@@ -130,3 +130,19 @@ def test_a_long_id_is_kept_as_a_digest_and_its_record_edited_and_deleted() -> No
     rest = source.read(json.dumps(page(score(first))).encode())
     [gone] = source.missing(rest, RECEIVED)
     assert isinstance(gone.result, Annotation) and gone.result.deleted and gone.result.item == "u"
+
+
+def test_a_record_that_states_too_much_is_malformed() -> None:
+    """Each statement becomes an event with the texts of the item, also where later ones replace it."""
+    source = tool_source("labelstudio", queue="q", item="id", criteria={"ok": {"rating": {"up": ["y"], "down": ["n"]}}})
+
+    def results(count: int) -> list[OutcomeResult]:
+        answer = {"type": "choices", "from_name": "ok", "value": {"choices": ["y"]}}
+        annotation = {"id": 1, "updated_at": "2026-11-23T10:00:00Z", "completed_by": 1, "result": [answer] * count}
+        task = {"id": 1, "data": {"id": "t"}, "annotations": [annotation, {**annotation, "id": 2, "result": []}]}
+        return [outcome.result for outcome in outcomes(source, [task])]
+
+    assert [type(result) for result in results(MAX_STATEMENTS)] == [Annotation]
+    (result,) = results(MAX_STATEMENTS + 1)
+    assert isinstance(result, Malformed)
+    assert result.why == "a record has 2,001 ratings and verdicts, at most 2,000 are read"

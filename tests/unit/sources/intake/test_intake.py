@@ -318,3 +318,17 @@ async def test_a_skip_in_a_list_is_counted_once_however_often_it_is_read(intake:
     assert intake.index is not None and sum(intake.index.totals().values()) == 2
     await intake.take(skipped, RECEIVED)
     assert sum(intake.index.totals().values()) == 4
+
+
+async def test_a_batch_has_few_records_when_each_has_many_results(tmp_path: Path, broker: Broker) -> None:
+    """Each result becomes an event with the texts of the item, and a batch is in memory as a whole."""
+    rated = {"ok": {"rating": {"up": ["y"], "down": ["n"]}}}
+    source = tool_source("labelstudio", queue="support", item="id", criteria=rated)
+    answer = {"type": "choices", "from_name": "ok", "value": {"choices": ["y"]}}
+    annotations = [
+        {"id": number, "updated_at": "2026-11-24T10:00:00Z", "completed_by": number, "result": [answer] * results}
+        for number, results in enumerate((300, 300, 600, 1, 1, 0))
+    ]
+    content = json.dumps([{"id": 1, "data": {"id": "t"}, "annotations": annotations}]).encode()
+    await SourceIntake(source, broker, IndexStore(tmp_path).index("labelstudio")).take(content, RECEIVED)
+    assert [len(delivery.facts) for delivery in broker.deliveries] == [1, 1, 1, 2]
