@@ -15,6 +15,7 @@ from math import sqrt
 from typing import Final, Literal, NamedTuple
 
 Z_95: Final = 1.959963984540054
+Z_99: Final = 2.5758293035489004
 """The 97.5 % quantile of the standard normal distribution."""
 
 
@@ -86,17 +87,18 @@ class Estimate(NamedTuple):
     high: float
 
 
-def wilson(share: float, n: float) -> tuple[float, float]:
-    """Score interval of a share seen in `n` > 0 independent trials; `n` may be fractional.
+def wilson(share: float, n: float, z: float = Z_95) -> tuple[float, float]:
+    """Score interval of a share seen in `n` > 0 independent trials; `n` may be fractional. `z`: its half width in
+    standard errors.
 
     Source: Wilson 1927, Probable inference, JASA 22:209-212.
 
     >>> [round(bound, 4) for bound in wilson(0.85, 100)]
     [0.7672, 0.9069]
     """
-    z2 = Z_95 * Z_95
+    z2 = z * z
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 / (1 + z2 / n) * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    half = z / (1 + z2 / n) * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     # At the ends the bound is exactly the share; rounding must not push it outside.
     return (0.0 if share == 0 else max(0.0, centre - half)), (1.0 if share == 1 else min(1.0, centre + half))
 

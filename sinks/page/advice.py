@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from aggregator.statistics.confusion import Z_99, wilson
 from aggregator.statistics.gate import Gate
 from sinks.page.deep_dive import CachedQueries
 from sinks.page.figures import Figure
 from sinks.page.formats import count, percent, plural, threshold
 from sinks.page.judged import Judged, worse_versions
 from sinks.page.remedies import Remedies
-from sinks.page.wording import isolated, people_disagree
+from sinks.page.wording import is_end_of_scale, isolated, people_disagree
 from sinks.queries.results import Ceiling, Cut, VersionTest, WhatIf
 from sinks.queries.side_by_side import JudgedBy
 
@@ -40,12 +41,16 @@ def settle_the_guideline(remedies: Remedies, ceiling: Ceiling) -> Advice:
 
 
 def better_threshold(what: WhatIf) -> tuple[Cut, Cut] | None:
-    """The counts now and at the recommended threshold, where that helps by more than noise; else None.
+    """The counts now and at the recommended threshold, where that clearly helps; else None.
 
-    The lower bound of its alignment must be above the alignment now.
+    The lower bound of the 99 % interval of its alignment must be above the alignment now. At 95 % the advice about a
+    metric at the border would change with every few annotations.
     """
     best, now = what["recommended"], what["now"]
-    return (now, best) if best is not None and now is not None and best["low"] > now["alignment"] else None
+    if best is None or now is None or is_end_of_scale(what, best):
+        return None
+    low, _ = wilson(best["alignment"], what["items"], Z_99)
+    return (now, best) if low > now["alignment"] else None
 
 
 @dataclass
@@ -77,7 +82,10 @@ class Advisor:
     def leaves_threshold(self, metric: str) -> bool:
         """Whether to offer the thresholds of a metric: not where none is better, or one is the advice."""
         what = self._computed.get(metric)
-        return what is None or (what["recommended"] is not None and better_threshold(what) is None)
+        if what is None:
+            return True
+        best = what["recommended"]
+        return best is not None and not is_end_of_scale(what, best) and better_threshold(what) is None
 
     def _of(self, judged: Judged) -> Advice | None:
         if people_disagree(self.ceiling):
@@ -94,9 +102,9 @@ class Advisor:
 
     def _keep_scores(self, judged: Judged, what: WhatIf | None) -> Advice | None:
         """The advice where no other threshold helps."""
+        if judged.figure.document["gate_state"] is Gate.TRUSTED:
+            return Advice("Nothing to change", ". Label some items of each new judge version.", None)
         if not judged.lean.side and not judged.below_baseline:
-            if judged.figure.document["gate_state"] is Gate.TRUSTED:
-                return Advice("Nothing to change", ". Label some items of each new judge version.", None)
             more = self._label(judged, "if it keeps agreeing as often, its gate state improves")
             if more is not None:
                 return more
@@ -106,9 +114,10 @@ class Advisor:
         counts, side = judged.judge, judged.lean.side
         wrong = {"fn": counts["fn"], "fp": counts["fp"]}.get(side, counts["fn"] + counts["fp"])
         number = count(wrong) if wrong > 1 else "one"
-        words = {"fn": f"{number} that people passed", "fp": f"{number} that people failed"}
+        version = f" of {isolated(judged.own_version)}" if judged.own_version else ""
+        words = {"fn": f"{number}{version} that people passed", "fp": f"{number}{version} that people failed"}
         return Advice(
-            f"Read the {words.get(side) or plural(wrong, 'disagreement')}",
+            f"Read the {words.get(side) or plural(wrong, 'disagreement') + version}",
             f", and change the prompt{_why_not(what)}.",
             judged.items(self.remedies.request, side or "fp,fn"),
         )
@@ -167,6 +176,9 @@ class Advisor:
 def _why_not(what: WhatIf | None) -> str:
     if what is None:
         return ""
-    if what["recommended"] is None:
+    best = what["recommended"]
+    if best is None:
         return ": no other threshold helps"
+    if is_end_of_scale(what, best):
+        return " or the metric: its scores do not separate what people pass from what they fail"
     return ": another threshold helps by no more than noise"

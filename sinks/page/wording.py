@@ -11,7 +11,7 @@ from aggregator.statistics.error_side import ErrorSide, error_side
 from aggregator.statistics.gate import Gate, GateLimits, Obstacle
 from sinks.page.formats import count, decimal, interval, percent, plural, threshold
 from sinks.queries.alternative_results import AlternativeAnnotator
-from sinks.queries.results import Ceiling, WaitingTotals, WhatIf
+from sinks.queries.results import Ceiling, Cut, WaitingTotals, WhatIf
 
 _LISTED: Final = 4
 """Most thresholds or names in a sentence."""
@@ -275,10 +275,21 @@ def rebuilding_words(offsets: int) -> str:
     )
 
 
+def is_end_of_scale(what: WhatIf, cut: Cut) -> bool:
+    """Whether a threshold passes nothing but perfect scores: then the scores do not separate well."""
+    if cut["cut"] is None:
+        return True
+    ends = [each["cut"] for each in (what["grid"][:1] if what["direction"] == "lower" else what["grid"][-1:])]
+    end = ends[0] if ends else None
+    return end is not None and (cut["cut"] <= end if what["direction"] == "lower" else cut["cut"] >= end)
+
+
 def best_threshold(what: WhatIf) -> str | None:
-    """The recommended threshold and its gain; None where none is better than now and than a constant judge."""
+    """The recommended threshold and its gain; None where none is better than now and than a constant judge, or only
+    perfect scores would pass.
+    """
     best, now = what["recommended"], what["now"]
-    if best is None or now is None:
+    if best is None or now is None or is_end_of_scale(what, best):
         return None
     instead = "" if what["threshold"] is None else f" instead of {threshold(what['threshold'])}"
     return (
