@@ -7,14 +7,14 @@ produces the same tallies. Changes of placement are counted before anything read
 A shard is pure: no I/O, no clock. Each checkpoint takes dirty rows and touched tallies with `drain`.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from math import inf
 from typing import Any, Final
 
 from aggregator import parts, tallies
-from aggregator.cells import ShardCounts
+from aggregator.cells import STEP, ShardCounts
 from aggregator.day_tallies import CheckpointDelta
 from aggregator.days import DAY_MS
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, identity, key, parse
@@ -273,7 +273,7 @@ class Shard:
             if fact.deleted:
                 self._choose_of_queue(item, fact.queue)
             else:
-                self._move_placement(item, fact.queue, row)
+                deque(self._moving_placement(item, fact.queue, row), 0)
             return APPLIED
         if at == row.at and id == row.id and rest != row.rest:
             self.conflicts += 1
@@ -321,8 +321,7 @@ class Shard:
 
     def settle(self) -> ShardCounts:
         """The counts, with all changes of placement."""
-        for _ in self.settling():
-            pass
+        deque(self.settling(), 0)
         return self.counts
 
     def settling(self) -> Iterator[None]:
@@ -330,16 +329,18 @@ class Shard:
         for name, queue in self._placements.take():
             item = self._items[name]
             assert item.queues is not None, "only a queue item changes a placement"
-            self._move_placement(item, queue, item.queues[queue])
+            yield from self._moving_placement(item, queue, item.queues[queue])
             self._choose_of_queue(item, queue)
             yield
 
-    def _move_placement(self, item: ItemRow, queue: str, row: QueueRow) -> None:
-        """Count the coverage of an item as in the queue if it is not counted so, or else as not in it."""
+    def _moving_placement(self, item: ItemRow, queue: str, row: QueueRow) -> Iterator[None]:
+        """Count the coverage of an item as in the queue if it is not counted so, or else as not in it, in steps."""
         row.placed = not row.placed
-        for metric in metrics_of(item):
+        for number, metric in enumerate(metrics_of(item), start=1):
             if (coverage := self._coverage(item, metric)) is not None:
                 self.counts.count_coverage(queue, metric, *coverage, +1 if row.placed else -1)
+            if number % STEP == 0:
+                yield
 
     def _choose_of_queue(self, item: ItemRow, queue: str) -> None:
         for criterion in criteria_of(item, queue):

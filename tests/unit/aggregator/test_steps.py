@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from aggregator import cells
+from aggregator import shard as shard_module
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.many_cells import MANY
 from aggregator.shard import Shard
@@ -98,3 +99,15 @@ def test_what_is_taken_in_steps_is_what_is_taken_together(shape: str) -> None:
     other.settle()
     assert dict(filter(None, other.counts.draining())) == one.drain().tallies
     assert dict(filter(None, other.counts.tallying())) == dict(one.tallies())
+
+
+def test_a_placement_is_counted_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_module, "STEP", 20)
+
+    def longest(number: int) -> int:
+        shard = filled([*placed(1), *metrics(number)])
+        shard.drain()
+        shard.apply(QueueItem(AT + 1, "r", "q0", "i", deleted=True))
+        return longest_step(shard.settling())
+
+    assert longest(2_000) < 2 * longest(250)
