@@ -2,21 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Literal
 
 from aggregator.statistics.confusion import Z_99, wilson
+from aggregator.statistics.error_side import ErrorSide
 from aggregator.statistics.gate import Gate
 from sinks.page.deep_dive import CachedQueries
 from sinks.page.figures import Figure
 from sinks.page.formats import count, percent, plural, threshold
 from sinks.page.judged import Judged, worse_versions
 from sinks.page.remedies import Remedies
+from sinks.page.segments_card import opposed
 from sinks.page.wording import is_end_of_scale, isolated, people_disagree
 from sinks.queries.results import Ceiling, Cut, VersionTest, WhatIf
 from sinks.queries.side_by_side import JudgedBy
 
 _COMPUTED: Final = 12
 """Most metrics of one page whose thresholds are computed for advice."""
+_DIVIDED: Final = 3
+"""Most metrics of one page whose tags are looked through before a threshold is advised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class Advisor:
     """Compared items below which nothing can be told about a metric."""
     _computed: dict[str, WhatIf] = field(default_factory=dict)
     _advice: dict[str, Advice | None] = field(default_factory=dict)
+    _divided: int = 0
+    """Metrics whose tags were looked through."""
 
     def of_people(self) -> Advice:
         """The advice for a criterion on which people disagree."""
@@ -97,7 +103,7 @@ class Advisor:
             return self._label(judged, "nothing can be told about it before that")
         what = self._what_if(judged)
         if what is not None and (found := better_threshold(what)) is not None:
-            return self._move(judged, what, *found)
+            return self._opposed(judged, *found) or self._move(judged, what, *found)
         return self._keep_scores(judged, what)
 
     def _keep_scores(self, judged: Judged, what: WhatIf | None) -> Advice | None:
@@ -142,17 +148,42 @@ class Advisor:
             f"{href}#side-by-side",
         )
 
+    def _opposed(self, judged: Judged, now: Cut, best: Cut) -> Advice | None:
+        """The advice where a threshold would make the errors of a tag's value worse; None without such."""
+        if self._divided == _DIVIDED:
+            return None
+        self._divided += 1
+        stricter = best["tp"] + best["fp"] < now["tp"] + now["fp"]
+        side: Literal[ErrorSide.TOO_STRICT, ErrorSide.TOO_LENIENT] = (
+            ErrorSide.TOO_STRICT if stricter else ErrorSide.TOO_LENIENT
+        )
+        here, elsewhere, outcome = ("strict", "stricter", "fn") if stricter else ("lenient", "more lenient", "fp")
+        found = opposed(self._queries_of(judged).divisions(judged.metric), side)
+        if found is None:
+            return None
+        tag, value = found[0], found[1]["value"] or ""
+        own = {"judge": judged.own_version} if judged.own_version else {}
+        return Advice(
+            f"Too {here} for {isolated(tag)}: {isolated(value)}: read these first",
+            f", and change the prompt. A threshold that helps elsewhere makes the metric {elsewhere} here.",
+            self.remedies.request.items(metric=judged.metric, outcome=outcome, tag=f"{tag}:{value}", **own),
+        )
+
     def _what_if(self, judged: Judged) -> WhatIf | None:
         """The thresholds of the version that the advice is about, if the metric has scores."""
         scored = self.remedies.scored
         if scored is None or judged.metric not in scored or len(self._computed) >= _COMPUTED:
             return None
-        queries = self.queries
-        if judged.own_version is not None:
-            scope = replace(queries.scope, judge=judged.own_version)
-            queries = CachedQueries(queries.cache, queries.connection, scope, queries.revision, queries.criterion)
-        answer = self._computed[judged.metric] = queries.what_if(judged.metric, 1.0)
+        answer = self._computed[judged.metric] = self._queries_of(judged).what_if(judged.metric, 1.0)
         return answer
+
+    def _queries_of(self, judged: Judged) -> CachedQueries:
+        """The queries of the version that the advice is about."""
+        queries = self.queries
+        if judged.own_version is None:
+            return queries
+        scope = replace(queries.scope, judge=judged.own_version)
+        return CachedQueries(queries.cache, queries.connection, scope, queries.revision, queries.criterion)
 
     def _move(self, judged: Judged, what: WhatIf, now: Cut, best: Cut) -> Advice:
         current, better = what["threshold"], best["cut"]

@@ -28,6 +28,7 @@ from sinks.page.charts import (
     several_years,
     spark,
 )
+from sinks.page.segments_card import first_division
 from sinks.page.words import WordsSummary, summarize
 from sinks.queries import deep_dive
 from sinks.queries.alternative import alternative_annotator
@@ -40,7 +41,7 @@ from sinks.queries.people import Annotators, annotators
 from sinks.queries.results import Ceiling, Corrected, Trend, Versions, VersionTest, WhatIf
 from sinks.queries.rows import scales, scored
 from sinks.queries.scope import Scope
-from sinks.queries.segments import Segments, segments
+from sinks.queries.segments import TAG, Segments, segments
 from sinks.queries.side_by_side import JudgedBy, SideBySide, side_by_side
 from sinks.queries.version_counts import Judges, judge_versions
 from sinks.queries.what_if_answer import what_if_of
@@ -52,6 +53,8 @@ _ANSWERS: Final = 256
 """Most answers in the cache."""
 _LARGE_ANSWERS: Final = 4
 """Most of those that may have megabytes."""
+_DIVISIONS: Final = 4
+"""Most tags that are looked through for a difference, those of most comparisons."""
 _T = TypeVar("_T")
 
 
@@ -163,6 +166,11 @@ class CachedQueries:
             lambda: segments(self.connection, self.scope, self.criterion, metric, by),
             metric,
         )
+
+    def divisions(self, metric: str) -> list[Segments]:
+        """Comparisons of a metric by each of the tags of most comparisons."""
+        first = self.segments(metric, None)
+        return [self.segments(metric, f"{TAG}{name}") for name in first["tags"][:_DIVISIONS]]
 
     def calibration(self, metric: str) -> ScoreCalibration:
         """Scores of a metric as probabilities."""
@@ -312,6 +320,6 @@ def deep_dive_section(
         corrected=queries.corrected(metric),
         calibration=scores,
         reliability=reliability(scores),
-        segments=queries.segments(metric, options.segments_by),
+        segments=queries.segments(metric, options.segments_by or first_division(queries.divisions(metric))),
         annotators=queries.annotators() if options.annotators else None,
     )

@@ -1,8 +1,8 @@
 """The card of segments: comparisons of one metric by tag, level, judge version or annotator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from aggregator.statistics.confusion import Undefined
 from aggregator.statistics.error_side import ErrorSide
@@ -14,6 +14,33 @@ from sinks.queries.segments import ATTRIBUTES, TAG, SegmentAlignment, Segments
 _WORDS: Final = {"annotator": "Annotator", "level": "Level", "judge": "Judge version"}
 _SIDES: Final = {ErrorSide.TOO_STRICT: "strict", ErrorSide.TOO_LENIENT: "lenient"}
 _UNNAMED: Final = {"annotator": "no name", "judge": "unnamed"}
+
+
+def opposed(
+    divisions: Iterable[Segments], side: Literal[ErrorSide.TOO_STRICT, ErrorSide.TOO_LENIENT]
+) -> tuple[str, SegmentAlignment] | None:
+    """The tag's name and the largest of its values where a metric errs on a side, and more so than elsewhere.
+
+    Both are as the card states them: by tests of the value's items, and of these against the rest.
+    """
+    lean = SegmentLean.STRICTER if side is ErrorSide.TOO_STRICT else SegmentLean.MORE_LENIENT
+    found = [
+        (each["by"].removeprefix(TAG), segment)
+        for each in divisions
+        for segment in each["segments"]
+        if segment["value"] is not None and segment["error_side"] is side and segment["lean"] is lean
+    ]
+    return max(found, key=lambda each: each[1]["items"], default=None)
+
+
+def first_division(divisions: Sequence[Segments]) -> str | None:
+    """What divides the comparisons best: the tag with the surest difference; None where no test finds one."""
+    sure = [
+        (min(p for p in map(_p_value, telling) if p is not None), place)
+        for place, each in enumerate(divisions)
+        if (telling := [segment for segment in each["segments"] if segment["differs"] or _leaning(segment)])
+    ]
+    return divisions[min(sure)[1]]["by"] if sure else None
 
 
 @dataclass(frozen=True, slots=True)

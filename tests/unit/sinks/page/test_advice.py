@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from aggregator.facts import Annotation, Evaluation, Fact
 from sinks.store.store import Store
@@ -75,6 +76,42 @@ async def test_a_threshold_that_helps_by_no_more_than_noise_is_no_advice(store: 
     assert opened.one("h3", id="wi-h").words == "Threshold what-if: m"
     assert other.attributes["href"].endswith("depth=m#whatif")
     assert card.one(class_="do").one("a").attributes["href"].startswith("/queues/q/items?")
+
+
+def tagged(groups: Sequence[Group], language: str) -> Iterator[Fact]:
+    """The same items under other names, with tags: `plan` alike in all, and `language`."""
+    tags = {"lang": language}
+    for fact in scored(groups):
+        item = f"{language} {fact.item}"
+        if isinstance(fact, Annotation):
+            yield replace(fact, item=item, tags={"area": "web", **tags})
+        else:
+            yield replace(fact, item=item, tags={"area": "web"})
+
+
+async def test_a_threshold_that_hurts_a_tag_is_no_advice(store: Store, tmp_path: Path) -> None:
+    # In English it is too strict, so a lower threshold helps; in German it is too lenient.
+    german = [Group(10, True, 0.9), Group(10, False, 0.9), Group(3, False, 0.2)]
+    page = await page_of(store, tmp_path, [*tagged(STRICT, "en"), *tagged(german, "de")], "/queues/q")
+    card = page.one(class_="finding")
+    assert card.words.startswith("Too strict")
+    assert (
+        advice(card)
+        == advice(page.one("article"))
+        == (
+            "Too lenient for \u2068lang\u2069: \u2068de\u2069: read these first, and change the prompt. A threshold "
+            "that helps elsewhere makes the metric more lenient here."
+        )
+    )
+    listed = await page_of(store, tmp_path, [], card.one(class_="do").one("a").attributes["href"])
+    assert len(listed.all("li", class_="item")) == 10
+    # The card of segments opens on what differs.
+    assert page.one(id="segments").one("option", selected="").words == "Tag lang"
+
+
+async def test_a_tag_that_errs_alike_leaves_the_threshold(store: Store, tmp_path: Path) -> None:
+    page = await page_of(store, tmp_path, [*tagged(STRICT, "en"), *tagged(STRICT, "de")], "/queues/q")
+    assert advice(page.one(class_="finding")).startswith("Lower the threshold")
 
 
 async def test_a_threshold_at_the_border_of_noise_is_no_advice(store: Store, tmp_path: Path) -> None:
