@@ -312,8 +312,9 @@ class Settings(BaseSettings):
     )
     proxy_addresses: list[str] = Field(
         list(LOOPBACK_NETWORKS),
-        description="Addresses and networks (CIDR) of proxies in front of the HTTP servers. `connections_per_address` "
-        "does not apply to them, since they send the requests of many clients.",
+        description="Addresses and networks (CIDR) of proxies in front of the HTTP servers. `connections_per_address`, "
+        "and the limits of one address on requests and streams of the view, do not apply to them, since they send the "
+        "requests of many clients.",
     )
     prometheus_url: str = Field("", description="Address of Prometheus, for `doctor`.")
     alertmanager_url: str = Field("", description="Address of Alertmanager, for `doctor`.")

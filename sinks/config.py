@@ -58,7 +58,7 @@ class ViewConfig:
     connections_per_address: int = 100
     """Connections of one address; see `sinks.listener`."""
     proxy_addresses: Sequence[str] = LOOPBACK_NETWORKS
-    """Networks of proxies, which may have any number of connections."""
+    """Networks of proxies, which may have any number of connections, requests and streams."""
     stale_after_s: float = 15.0
     """Age in seconds at which the state is stale."""
     version: str = "0"
