@@ -100,8 +100,8 @@ class Site:
 
     def lose_disk(self) -> None:
         """Delete what waits on the disk of the worker, which must not run."""
-        for directory in self.cluster.directory.glob("**/waiting-*"):
-            shutil.rmtree(directory)
+        for name in self.cluster.workers:
+            shutil.rmtree(self.cluster.waiting(name))
 
     def replayed(self) -> tuple[int, float]:
         """Rows of the last restore, and the seconds that their replay took, as the worker logs them."""
