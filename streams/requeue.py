@@ -6,8 +6,9 @@ is an ordinary event: sending it twice changes nothing.
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
+import cramjam
 from aiokafka import ConsumerRecord
 
 from aggregator.facts import Fact
@@ -30,6 +31,7 @@ from streams.kafka.topics import Topics
 
 DeadRecord = ConsumerRecord[bytes | None, bytes | None]
 """A record of the topic of dead letters."""
+_LEVEL: Final = 1
 _FIRST: Final = "alignment-topic"
 _FIRST_OF_BODY: Final = "alignment-source"
 _PARTS: Final = ("value", "headers", "key")
@@ -79,12 +81,18 @@ class StoredDeadLetter:
     reason: str
     detail: str
     key: bytes | None
-    value: bytes | None
+    packed: bytes | None
+    """The value, compressed, so that a flood of large events that pack to little needs little memory."""
     headers: list[Header]
     left_out: list[str]
     """Parts (value, headers, key) that were too large to carry."""
     records: int | None = None
     """Number of records that could not be read, of which the letter has none; None for an event that was read."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The original's value; None where it had none, or where it is left out."""
+        return None if self.packed is None else bytes(cramjam.zstd.decompress(self.packed))
 
     def rekeyed(self, sources: Mapping[str, Kind], decoder: Decoder) -> "StoredDeadLetter":
         """The same event with the item's bytes as its key, where the item can be read."""
@@ -144,7 +152,7 @@ def parse_dead_letter(record: DeadRecord) -> StoredDeadLetter:
             reason=added["reason"],
             detail=added["detail"],
             key=record.key,
-            value=record.value,
+            packed=None if record.value is None else bytes(cramjam.zstd.compress(record.value, _LEVEL)),
             headers=headers[:start],
             left_out=[part for part in _PARTS if f"{part}-sha256" in added],
             records=int(added[_RECORDS]) if _RECORDS in added else None,
@@ -157,6 +165,26 @@ def _identity(added: Mapping[str, str], key: bytes | None) -> Identity | BodyIde
     if "source" in added:
         return BodyIdentity(added["source"], (key or b"").decode(errors="replace"))
     return Identity(added["topic"], int(added["partition"]), int(added["offset"]))
+
+
+class ReadDeadLetter(NamedTuple):
+    """A record of the topic of dead letters, parsed."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    """The record's, in milliseconds."""
+    parsed: StoredDeadLetter | str
+    """Or why it is not a dead letter."""
+
+    @classmethod
+    def of(cls, record: DeadRecord) -> Self:
+        """Parse a record, of which nothing is kept as it was."""
+        try:
+            parsed: StoredDeadLetter | str = parse_dead_letter(record)
+        except ValueError as error:
+            parsed = str(error)
+        return cls(record.partition, record.offset, record.timestamp, parsed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,19 +208,17 @@ async def read_dead_letters(client: KafkaClient, topics: Topics, group: str | No
     Raises what `scan` raises.
     """
     topic = topics.dead_letters
-    records: list[DeadRecord] = []
-    ends = await scan(client, topic, lambda _, batch: records.extend(batch))
+    records: list[ReadDeadLetter] = []
+    ends = await scan(client, topic, lambda _, batch: records.extend(map(ReadDeadLetter.of, batch)))
     known = {} if group is None else await read_acknowledgements(client, group, topic, len(ends))
     left, recreated = unacknowledged(records, ends, known)
     dead_letters: dict[tuple[int, Identity | BodyIdentity], StoredDeadLetter] = {}
     problems = [f"{topic} was created again after `dlq ack`: nothing in it is acknowledged"] if recreated else []
     for record in left:
-        try:
-            dead_letter = parse_dead_letter(record)
-        except ValueError as error:
-            problems.append(f"{topic}[{record.partition}] at {record.offset} is not a dead letter: {error}")
+        if isinstance(record.parsed, str):
+            problems.append(f"{topic}[{record.partition}] at {record.offset} is not a dead letter: {record.parsed}")
         else:
-            dead_letters[dead_letter.timestamp, dead_letter.identity] = dead_letter
+            dead_letters[record.parsed.timestamp, record.parsed.identity] = record.parsed
     return DeadLetters(
         [dead_letters[key] for key in sorted(dead_letters, key=_place)],
         problems,

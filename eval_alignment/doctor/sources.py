@@ -17,7 +17,7 @@ from streams.kafka.acknowledgements import read_acknowledgements, unacknowledged
 from streams.kafka.batches import UnreadableRecords
 from streams.kafka.producer import home_partition
 from streams.kafka.scan import Records, scan
-from streams.requeue import DeadRecord, parse_dead_letter
+from streams.requeue import ReadDeadLetter
 
 SAMPLED: Final = 200
 """Number of records of each source partition that are read."""
@@ -141,8 +141,10 @@ class RecentDeadLetters:
 async def read_dead_letters(target: Target) -> RecentDeadLetters:
     """Read the newest records of the topic of dead letters."""
     topic = target.topics.dead_letters
-    records: list[DeadRecord] = []
-    ends = await scan(target.client, topic, lambda _, batch: records.extend(batch), last=_MAX_DEAD_LETTERS)
+    records: list[ReadDeadLetter] = []
+    ends = await scan(
+        target.client, topic, lambda _, batch: records.extend(map(ReadDeadLetter.of, batch)), last=_MAX_DEAD_LETTERS
+    )
     known = await read_acknowledgements(target.client, target.acknowledgement_group, topic, len(ends))
     since = int(time.time() * 1000) - RECENT_MS
     left = [record for record in unacknowledged(records, ends, known)[0] if record.timestamp >= since]
@@ -150,13 +152,12 @@ async def read_dead_letters(target: Target) -> RecentDeadLetters:
     times: list[int] = []
     foreign = 0
     for record in left:
-        try:
-            dead_letter = parse_dead_letter(record)
-        except ValueError:
+        if isinstance(record.parsed, str):
             foreign += 1
             continue
         # A worker may publish a dead letter twice; count it once.
-        recent[dead_letter.identity, dead_letter.timestamp] = dead_letter.identity.origin, dead_letter.reason
+        identity = record.parsed.identity
+        recent[identity, record.parsed.timestamp] = identity.origin, record.parsed.reason
         times.append(record.timestamp)
     return RecentDeadLetters(
         Counter(recent.values()),

@@ -1,16 +1,21 @@
 """Dead letters of bodies, which were never in a source topic."""
 
+import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
-from streams.events.decoder import Decoder, Rejection
+import pytest
+
+from streams.events.decoder import MAX_VALUE_BYTES, Decoder, Rejection
 from streams.events.reasons import Reason
 from streams.kafka.batches import UnreadableRecords
 from streams.kafka.dead_letters import RejectedBody, RejectedRecord, compose, compose_body
+from streams.kafka.record_batches import ParsedRecord
 from streams.kafka.record_limits import MAX_CARRIED_BYTES
 from streams.kafka.topics import Topics
-from streams.requeue import BodyIdentity, parse_dead_letter
+from streams.requeue import BodyIdentity, parse_dead_letter, read_dead_letters
 
+UNUSED: Any = SimpleNamespace()
 REJECTION = Rejection(Reason.UNKNOWN_SHAPE, "expected an object - at `$`")
 
 
@@ -35,6 +40,39 @@ def test_a_body_cannot_be_requeued() -> None:
 def test_a_body_that_is_too_large_is_left_out() -> None:
     parsed = stored(b"x" * (MAX_CARRIED_BYTES + 1))
     assert parsed.value is None and parsed.left_out == ["value"]
+
+
+async def test_dead_letters_of_large_values_that_pack_to_little_need_little_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A producer sends thousands of them with one batch, and all are read to list them."""
+    large = b"{" + bytes(MAX_VALUE_BYTES)
+
+    async def scan(_client: Any, topic: str, on_records: Any) -> dict[int, int]:
+        for offset in range(300):
+            rejected = ParsedRecord(offset, 1_790_000_000_000, b"k", bytes(bytearray(large)), [])
+            letter = compose(RejectedRecord(Topics().annotations, 0, rejected, REJECTION))
+            record = SimpleNamespace(
+                topic=topic,
+                partition=0,
+                offset=offset,
+                timestamp=1,
+                key=b"k",
+                value=letter.value,
+                headers=letter.headers,
+            )
+            on_records(0, [record])
+        return {0: 300}
+
+    monkeypatch.setattr("streams.requeue.scan", scan)
+    tracemalloc.start()
+    try:
+        read = await read_dead_letters(UNUSED, Topics(), None)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [each.value for each in read.stored] == [large] * 300
+    assert kept < 20 * len(large), "not all three hundred"
 
 
 def test_records_that_could_not_be_read_are_not_requeued() -> None:
