@@ -32,6 +32,8 @@ class Advice:
     """The sentence after the link."""
     href: str | None
     """None where nothing is to be done."""
+    replaces: str | None = None
+    """Address of the remedy that it makes needless, where that is not its own."""
 
 
 def settle_the_guideline(remedies: Remedies, ceiling: Ceiling) -> Advice:
@@ -132,8 +134,9 @@ class Advisor:
         needed = judged.figure.document["labels_needed"]
         if not needed:
             return None
-        labels = self.remedies.labels()
-        return Advice(f"Label {plural(needed, 'more item')}", f": {why}.", labels[0][1] if labels else None)
+        replaced = next((address for _, address in self.remedies.labels()), None)
+        href = self.remedies.to_label(judged.metric)
+        return Advice(f"Label {plural(needed, 'more item')}", f": {why}.", href, replaced)
 
     def _go_back(self, metric: str, test: VersionTest) -> Advice:
         new, old = test["second"], test["first"]

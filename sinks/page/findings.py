@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from aggregator.snapshot.inputs import CountingRules
+from aggregator.snapshot.schema import NewestJudgeDocument
 from aggregator.statistics.confusion import Outcome
 from sinks.page.advice import Advice, Advisor
 from sinks.page.figures import Figure, anchor
-from sinks.page.formats import count, percent, plural
+from sinks.page.formats import count, p_value, percent, plural
 from sinks.page.judged import Judged, worse_versions
 from sinks.page.remedies import TRY_THRESHOLD, QueueChoices, Remedies
-from sinks.page.wording import DISAGREEMENT, isolated, lean_sentence, people_disagree
+from sinks.page.wording import DISAGREEMENT, isolated, lean, lean_sentence, people_disagree
 from sinks.queries.results import Ceiling, VersionTest
 
 FINDINGS_UNFOLDED: Final = 3
@@ -19,6 +20,8 @@ FINDINGS_UNFOLDED: Final = 3
 _SAID: Final = 3
 _ADVISED: Final = 9
 """Most findings with advice, which may need queries."""
+BORDERLINE: Final = 0.01
+"""p-value above which a difference that is significant is called borderline."""
 NEW_VERSION_WORSE: Final = "New version worse"
 PEOPLE_DISAGREE: Final = "People disagree"
 NO_BETTER: Final = "No better than a constant judge"
@@ -90,7 +93,7 @@ def find(
         if (judged := Judged.of(request, figure)) is not None and judged.judge["items_compared"] >= rules.limits.items
     ]
     findings = [] if ceiling is None else list(_disagreement(request, ceiling))
-    findings += [] if advisor is None else _worse_versions(request, advisor.tests, remedies)
+    findings += [] if advisor is None else _worse_versions(request, advisor.tests, drawn, remedies)
     findings += [
         # The start page names the same one.
         _leaning(request, min(leaning, key=lambda judged: (-abs(judged.judge["bias"] or 0), judged.metric)), remedies)
@@ -155,8 +158,8 @@ def _without_repetition(findings: Iterable[Highlight]) -> list[Highlight]:
     seen: set[tuple[str, str]] = set()
     cards = []
     for finding in findings:
-        advised = None if finding.advice is None else finding.advice.href
-        remedies = [each for each in finding.remedies if each not in seen and each[1] != advised]
+        advised = () if finding.advice is None else (finding.advice.href, finding.advice.replaces)
+        remedies = [each for each in finding.remedies if each not in seen and each[1] not in advised]
         cards.append(replace(finding, remedies=remedies))
         seen.update(finding.remedies)
     return cards
@@ -175,9 +178,12 @@ def _disagreement(request: QueueChoices, ceiling: Ceiling) -> Iterator[Highlight
         )
 
 
-def _worse_versions(request: QueueChoices, tests: Mapping[str, VersionTest], remedies: Remedies) -> Iterator[Highlight]:
+def _worse_versions(
+    request: QueueChoices, tests: Mapping[str, VersionTest], drawn: Sequence[Figure], remedies: Remedies
+) -> Iterator[Highlight]:
     """Newest versions with which people agree less often than with the one before; the surest first."""
-    for _, metric, test in worse_versions(tests):
+    newest = {figure.document["metric"]: figure.document["newest_judge"] for figure in drawn}
+    for p, metric, test in worse_versions(tests):
         compared = {"depth": metric, "with": f"judge:{test['first']}"}
         new, old = (isolated(test[side]) if test[side] else "the unnamed version" for side in ("second", "first"))
         disagreements = {"metric": metric, "outcome": "fp,fn", "judge": test["second"] or None}
@@ -187,13 +193,28 @@ def _worse_versions(request: QueueChoices, tests: Mapping[str, VersionTest], rem
             help="Judge version",
             name=metric,
             metric=metric,
-            text=f"People agree with {new} less often than with {old}, and this is unlikely to be chance. "
+            text=f"People agree with {new} less often than with {old}, {_chance(p)}. "
             f"Of {plural(test['items'], 'item')} that both judged, only {new} is right on "
-            f"{count(test['second_only'])} and only {old} on {count(test['first_only'])}.",
+            f"{count(test['second_only'])} and only {old} on {count(test['first_only'])}.{_error_kind(newest[metric])}",
             action="Compare the versions",
             href=f"{request.href(**compared)}#side-by-side",
             remedies=remedies.of_version(disagreements),
         )
+
+
+def _chance(p: float) -> str:
+    if p > BORDERLINE:
+        return f"which is borderline (p {p_value(p)})"
+    return "and this is unlikely to be chance"
+
+
+def _error_kind(judge: NewestJudgeDocument | None) -> str:
+    """A sentence on the side on which a version errs; empty where no test finds one."""
+    if judge is None or not (side := lean(judge)).side:
+        return ""
+    name = isolated(judge["judge"]) if judge["judge"] else "The unnamed version"
+    sentence = lean_sentence(judge, side.side)
+    return f" {name} is {side.head.lower()}: it {sentence[:1].lower()}{sentence[1:]}."
 
 
 def _leaning(request: QueueChoices, judged: Judged, remedies: Remedies) -> Highlight:

@@ -64,8 +64,15 @@ class Remedies:
         """The remedy for too few labels."""
         if not self.has_open_items:
             return []
+        return [("Label these 20 next", self._to_label(None))]
+
+    def to_label(self, metric: str) -> str | None:
+        """The address of the items to label for a metric; None without such items."""
+        return self._to_label(metric) if self.has_open_items else None
+
+    def _to_label(self, metric: str | None) -> str:
         path = queue_path(self.request.queue, "/next")
-        return [("Label these 20 next", address(path, {"criterion": self.request.criterion}))]
+        return address(path, {"criterion": self.request.criterion, "metric": metric})
 
 
 def remedies_of(

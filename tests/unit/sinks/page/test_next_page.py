@@ -128,6 +128,19 @@ async def test_findings_lead_to_their_remedies(client: httpx.AsyncClient) -> Non
     assert (await client.get(labels.attributes["href"])).status_code == 200
 
 
+async def test_more_labels_for_a_metric_lead_to_a_list_with_the_metric(store: Store, tmp_path: Path) -> None:
+    fill(store, [fact for fact in facts() if fact.item not in {f"i{n}" for n in range(15, 40)}])
+    async with connected(view_of(store, tmp_path)) as client:
+        page = read((await client.get(queue_path(QUEUE))).text)
+        (link,) = page.one("article", data_metric="scored").one(class_="do").all("a")
+        assert link.words == "Label 15 more items"
+        listed = read((await client.get(link.attributes["href"])).text)
+    assert "scored is compared with each label of an item that it judged." in listed.words
+    # Another strategy keeps it.
+    assert [tab.attributes["href"].count("metric=scored") for tab in listed.one(class_="tabs").all("a")] == [1, 1, 1]
+    assert listed.one("input", name="metric").attributes["value"] == "scored"
+
+
 async def test_a_queue_without_queue_items_says_how_to_choose_what_to_label(store: Store, tmp_path: Path) -> None:
     fill(
         store,
