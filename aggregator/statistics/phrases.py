@@ -1,7 +1,7 @@
 """Words and pairs of words that tell some texts apart from others.
 
-Plain counting: how many texts have a word. Words that are frequent everywhere are not informative, so no list of stop
-words is needed, and no language is known.
+Plain counting: how many texts have a word. Words that are frequent everywhere are not informative, in any language. A
+short list of English function words removes those that are more frequent in some texts by their topic only.
 """
 
 from collections import Counter
@@ -28,6 +28,15 @@ _OFTEN: Final = 0.8
 _SHORT: Final = 4
 """Letters below which a word is listed in pairs only: the short words of most languages mean little alone."""
 
+_LISTED: Final = (
+    "a about after again all also am an and any are as at be because been before being both but by can could did do "
+    "does doing done for from get gets got had has have having he her here his how i if in into is it its just like me "
+    "more most much my no not of off on only or other our out over own she should so some such than that the their "
+    "them then there these they this those to too under until up very want wants was we were what when where which "
+    "while who why will with would you your"
+)
+FUNCTION_WORDS: Final = frozenset(_LISTED.split())
+"""English words that mean little alone, or with one another, as `words_in` writes them."""
 Phrase = tuple[str, ...]
 """A word, or two words in a row."""
 
@@ -82,6 +91,8 @@ def informative_phrases(
             in_pairs[word] = max(in_pairs[word], counts[phrase])
 
     def is_listed(phrase: Phrase) -> bool:
+        if FUNCTION_WORDS.issuperset(phrase):
+            return False
         word, *pair = phrase
         alone = bool(pair) or not (_short(word) or in_pairs[word] >= _WITHIN * counts[phrase])
         return counts[phrase] >= least and alone

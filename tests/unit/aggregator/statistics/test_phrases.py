@@ -89,3 +89,11 @@ def test_the_end_of_a_long_text_is_not_read() -> None:
     read = " ".join(found([long] * 10, [["other"]] * 10, most=1_000)).split()
     assert f"word{WORDS - 1}" in read
     assert f"word{WORDS}" not in read
+
+
+def test_function_words_are_not_listed_alone_nor_with_one_another() -> None:
+    texts = [["what", "we", "want", "about", "refunds"]] * 6
+    assert found(texts, [["rude"]] * 10) == ["about refunds"]
+    assert found(texts, []) == []
+    # A negation may be all that differs, and is listed with its word.
+    assert found([["not", "helpful"]] * 6, [["helpful"]] * 10)[0] == "not helpful"
