@@ -1,5 +1,6 @@
 """No list changes under its reader: the order waits for them, and a link offers what is new."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,12 +73,17 @@ def services(store: Store, tmp_path: Path) -> Services:
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
-    [("", "3 changed, show"), ("&annotator=ann", "Changed, show"), ("&metric=relevancy", None)],
-    ids=["counted", "not counted by the document", "of another metric"],
+    ("query", "differs", "words"),
+    [
+        ("", False, "3 changed, show"),
+        ("&annotator=ann", True, "Changed, show"),
+        ("&annotator=ann", False, None),
+        ("&metric=relevancy", False, None),
+    ],
+    ids=["counted", "not counted by the document", "not counted, same items", "of another metric"],
 )
 async def test_changes_of_the_items_are_offered(
-    browser: Browser, services: Services, query: str, words: str | None
+    browser: Browser, services: Services, query: str, words: str | None, *, differs: bool
 ) -> None:
     with serving(services) as address:
         watched = await watch(await browser.new_context())
@@ -93,9 +99,25 @@ async def test_changes_of_the_items_are_offered(
             body = f"event: snapshot\ndata: {json.dumps(document)}\n\n"
             await route.fulfill(status=200, content_type="text/event-stream", body=body)
 
+        asked = asyncio.Event()
+
+        async def newer(route: Route) -> None:
+            if route.request.resource_type != "fetch":
+                await route.continue_()
+                return
+            response = await route.fetch()
+            body = await response.text()
+            await route.fulfill(response=response, body=body.replace('data-key="i-', 'data-key="i-new ', int(differs)))
+            asked.set()
+
         await page.route("**/api/v1/stream*", stream)
+        await page.route("**/items?*", newer)
         await page.goto(f"{address}{queue_path(QUEUE, '/items')}?criterion=tone{query}")
         offer = page.locator("[data-offer]")
+        if "annotator" in query:
+            await asyncio.wait_for(asked.wait(), 60)
+            # An answer that is requested later arrives later.
+            await page.evaluate("fetch(location.href).then((answer) => answer.text())")
         # The stream ends after the document.
         await expect(page.locator("[data-banner]")).to_contain_text("Connection lost")
         if words is None:

@@ -170,6 +170,9 @@ const changes = (newer) => {
   return Math.max(more, fewer);
 };
 
+// Which items the list of a page has, and in which order.
+const listed = (page) => [...page.querySelectorAll('.items > .item')].map(key).join('\n');
+
 // The slow parts are requested after the rest has arrived, and again at most every ten seconds. Those of a very large
 // queue may not be ready yet.
 const light = (address) => {
@@ -331,6 +334,26 @@ function live(form) {
     ready = !newer.hasAttribute('data-catching-up');
   };
 
+  // Whether the list would change is asked at most every ten seconds.
+  let asking = false, changedSince = false;
+  const compare = async () => {
+    if (asking) { changedSince = true; return; }
+    if (!offer || !offer.hidden) return;
+    asking = true;
+    const made = choices;
+    try {
+      const response = await fetch(light(location.href), { headers: { Accept: 'text/html' } });
+      const page = new DOMParser().parseFromString(await response.text(), 'text/html');
+      if (response.ok && made === choices && listed(page) !== listed(document)) propose('Changed, show');
+    } catch {
+      // The stream reports a lost connection.
+    }
+    setTimeout(() => {
+      asking = false;
+      if (changedSince && !paused) { changedSince = false; compare(); }
+    }, 10000);
+  };
+
   const open = () => {
     if (!form.dataset.stream || source || paused) return;
     let first = true;
@@ -341,7 +364,7 @@ function live(form) {
       // The first document is the one of this page, unless the connection is new.
       if (!first || form.dataset.revision !== String(snapshot.revision)) {
         const number = still ? changes(snapshot) : 0;
-        if (number === null) propose('Changed, show');
+        if (number === null) compare();
         else if (number) propose(`${number} changed, show`);
         else if (!still) update();
       }
