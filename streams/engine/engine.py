@@ -11,6 +11,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
+from math import inf
 from operator import attrgetter
 from typing import Any, Final
 
@@ -66,6 +67,8 @@ EXPIRE_SECONDS: Final = 60.0
 """Time between two looks for waiting evaluations that are too old."""
 GAUGE_SECONDS: Final = 5.0
 """Time between two updates of the gauges of waiting evaluations."""
+LIVE_SECONDS: Final = 0.1
+"""Live events that come within this time of each other do not end between them."""
 REOPEN_SECONDS: Final = 5.0
 """Time between two attempts to open the store of waiting evaluations."""
 
@@ -117,6 +120,8 @@ class Engine:
         self._urgent = asyncio.Event()
         self._batch_done = asyncio.Event()
         self._batch_done.set()
+        self._batch_ended = -inf
+        """When the last batch was applied, by `time.monotonic`."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
@@ -135,7 +140,7 @@ class Engine:
             self._spawn(lambda: self._work_off(waiting))
             self._spawn(waiting.seal_when_due)
         if (rebuild := self._rebuild) is not None:
-            rebuild.busy = lambda: not self._batch_done.is_set()
+            rebuild.busy = self._is_live
             self._spawn(rebuild.run)
             self._spawn(lambda: _every(lambda: GAUGE_SECONDS, lambda: update_gauges(rebuild.waiting, rebuild)))
 
@@ -259,6 +264,11 @@ class Engine:
                     await self._apply_part(owned, part, generation)
         finally:
             self._batch_done.set()
+            self._batch_ended = time.monotonic()
+
+    def _is_live(self) -> bool:
+        """Whether live events come: between two small batches none waits, and the next one would."""
+        return not self._batch_done.is_set() or time.monotonic() - self._batch_ended < LIVE_SECONDS
 
     async def _apply_part(self, owned: OwnedPartition, batch: Batch, generation: int) -> None:
         mark = None if self._waiting is None else self._waiting.mark

@@ -37,7 +37,7 @@ RETRY_SECONDS: Final = 5.0
 FETCHES: Final = 200
 """Fetches after which the next gap is chosen."""
 SHARE: Final = 4
-"""Live events that wait get all the time but the SHARE-th part."""
+"""Live events get all the time but the SHARE-th part."""
 _READ_BYTES: Final = 1 << 20
 _FETCH_WAIT_SECONDS: Final = 0.1
 _QUIET_FETCHES: Final = 100
@@ -82,7 +82,7 @@ class Rebuild:
     partitions: Callable[[], Iterable[RebuiltPartition]]
     """Returns the owned partitions."""
     busy: Callable[[], bool] = lambda: False
-    """Whether live events wait."""
+    """Whether live events come."""
 
     def left(self) -> Mapping[int, int]:
         """By owned partition, the number of offsets that are still to be read."""

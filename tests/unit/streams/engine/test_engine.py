@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaTimeoutError
 from faust.types import TP
 
 from aggregator.shard import Shard
-from streams.engine.engine import Engine
+from streams.engine.engine import LIVE_SECONDS, Engine
 from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.restore import AssignmentChanged
 from streams.engine.start import Start
@@ -106,6 +106,25 @@ async def test_the_engine_stops_also_while_a_generation_ends(rounds: int) -> Non
     async with asyncio.timeout(10):
         await asyncio.gather(stopping, revoking, return_exceptions=True)
     assert not stopping.exception()
+
+
+async def test_events_that_come_in_small_batches_are_live_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild leaves them the time: without it, each would wait for a piece of the rebuild."""
+    assignments = Assignments((None, 1))
+    running = engine(assignments)
+    await running._restore_assignment()
+    assert not running._is_live()
+    (owned,) = assignments.owned
+    owned.restored({TP("evaluations", 0): Start(0)})
+
+    async def apply_part(*_: object) -> None:
+        assert running._is_live()
+
+    monkeypatch.setattr(running, "_apply_part", apply_part)
+    await running._apply(Batch("evaluations", owned.partition, 0, 1, [], 1))
+    assert running._is_live()
+    running._batch_ended -= LIVE_SECONDS
+    assert not running._is_live()
 
 
 # Faust may cancel what its recovery awaits.
