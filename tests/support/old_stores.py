@@ -15,10 +15,12 @@ def downgrade(path: Path) -> None:
         *(f"search_{of}" for of in ("words_0", "words_1", "documents", "state", "pending")),
     )
     tagged = tuple(f"{table}_tags" for table in ("annotations", "evaluations", "queue_items"))
-    indexes = ("annotations_people", "evaluations_superseded", "queue_items_removed", *tagged)
+    indexes = ("annotations_people", "evaluations_superseded", "queue_items_removed", "annotations_newest", *tagged)
     drops = [f"DROP TABLE {table}" for table in later] + [f"DROP INDEX {index}" for index in indexes]
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript("; ".join([*drops, "PRAGMA user_version = 7"]))
         texts = product(("annotations", "evaluations", "queue_items"), ("input", "output", "tags"))
         for table, column in (*texts, ("annotations", "median"), ("partitions", "waiting")):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        # Of the columns that it had then, some are left.
+        connection.execute("CREATE INDEX annotations_newest ON annotations (queue, at) WHERE counted = 1")

@@ -22,8 +22,14 @@ async def test_a_record_that_the_broker_refuses_does_not_stop_those_that_follow(
     limit = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "10000"}
     await publisher.publish([small])
     await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topics.annotations, configs=limit)])
+
+    async def publish_until_the_limit_holds() -> None:
+        """The broker has a new limit some time after it answered."""
+        while True:
+            await publisher.publish([small, large])
+
     with pytest.raises(TooLargeForBrokerError):
-        await publisher.publish([small, large])
+        await asyncio.wait_for(publish_until_the_limit_holds(), 30)
     # Others only wait for the next producer.
     assert publisher.away is None
     await asyncio.gather(*(publisher.publish([small]) for _ in range(3)))
