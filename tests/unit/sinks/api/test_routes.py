@@ -242,6 +242,8 @@ async def test_pages_of_large_entries_end_early(
         (path("support", "/comparisons?cursor=!"), 400, "cursor"),
         (path("support", "/comparisons?cursor=WzFd"), 400, "cursor"),
         (path("support", "/history?from=yesterday"), 400, "from"),
+        (path("support", "/history?from=679503086084223460704256"), 400, "from"),
+        (path("support", "/history?from=2026-11-24X10:00:00Z"), 400, "from"),
         ("/api/v1/queues?cursor=-1", 400, "cursor"),
         ("/api/v1/queues/%ff", 400, "UTF-8"),
         ("/api/v1/stream", 400, "queue"),

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import weakref
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,6 +21,17 @@ class Cycle:
         self.own = self
 
 
+@pytest.fixture(autouse=True)
+def _as_a_process_begins() -> Iterator[None]:
+    """Other tests of this process may have left a frozen heap, and other thresholds."""
+    before = gc.get_threshold()
+    gc.unfreeze()
+    gc.set_threshold(700, 10, 10)
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*before)
+
+
 def garbage() -> weakref.ref[Cycle]:
     return weakref.ref(Cycle())
 
@@ -32,7 +44,6 @@ def test_no_garbage_is_collected_while_restoring() -> None:
     assert gc.isenabled()
     assert gc.get_freeze_count() > frozen
     assert gone() is None, "garbage is collected first"
-    gc.unfreeze()
 
 
 def test_frozen_garbage_is_collected_by_the_next_restore() -> None:
@@ -46,7 +57,6 @@ def test_frozen_garbage_is_collected_by_the_next_restore() -> None:
     with heap.pause_collection():
         pass
     assert gone() is None
-    gc.unfreeze()
 
 
 async def test_no_memory_is_returned_while_restoring(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,8 +80,6 @@ async def test_no_memory_is_returned_while_restoring(monkeypatch: pytest.MonkeyP
 
 
 def test_many_new_objects_start_no_full_collection() -> None:
-    before = gc.get_threshold()
-
     def full_collections() -> int:
         started = gc.get_stats()[2]["collections"]
         kept = [[number] for number in range(400_000)]
@@ -79,12 +87,9 @@ def test_many_new_objects_start_no_full_collection() -> None:
 
     gc.collect()
     assert full_collections() > 0
-    try:
-        heap.collect_seldom()
-        gc.collect()
-        assert full_collections() == 0
-    finally:
-        gc.set_threshold(*before)
+    heap.collect_seldom()
+    gc.collect()
+    assert full_collections() == 0
 
 
 _GNU = pytest.mark.skipif(heap._malloc_trim is None, reason="not the GNU C library: it has no malloc_trim")
