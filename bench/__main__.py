@@ -6,7 +6,6 @@ events acknowledged, the rate of what flows.
 """
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Final
 
 from bench import page
 from bench.end_to_end import rows
-from bench.end_to_end.report import machine, table, write
+from bench.end_to_end.report import logged, machine, table, write
 from bench.end_to_end.site import Row
 from bench.ingest import rows as ingest
 from tests.support import kafka
@@ -27,12 +26,6 @@ _TABLES: Final[Mapping[str, Callable[[Kafka, Path, bool], Iterator[Row]]]] = {
     ),
     "page": lambda _, directory, small: page.parts(directory, page.SMALL if small else page.Sizes()),
 }
-
-
-def _logged(measured: Iterator[Row]) -> Iterator[Row]:
-    for row in measured:
-        print(f"{row.what}: {row.measured}", file=sys.stderr, flush=True)
-        yield row
 
 
 def main() -> None:
@@ -50,7 +43,7 @@ def main() -> None:
         if options.only not in (None, name):
             continue
         with Kafka(heap="1g", brief=False) as broker, tempfile.TemporaryDirectory() as directory:
-            content = f"{machine()}\n\n{table(_logged(parts(broker, Path(directory), options.small)))}"
+            content = f"{machine()}\n\n{table(logged(parts(broker, Path(directory), options.small)))}"
         print(content)
         if options.write:
             write(options.write, name, content)

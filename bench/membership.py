@@ -6,7 +6,6 @@ time until the view serves every comparison of them. Every comparison must be se
 
 import argparse
 import asyncio
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import load, reference
-from bench.end_to_end.report import machine, table
+from bench.end_to_end.report import logged, machine, table
 from bench.end_to_end.site import PATIENCE_SECONDS, Row, patiently
 from streams.events.decoder import Kind
 from streams.kafka.topics import TABLE, Topics
@@ -103,19 +102,16 @@ def main() -> None:
     options = parser.parse_args()
     if reason := kafka.missing():
         raise SystemExit(f"Apache Kafka cannot run here: {reason}")
-    measured = []
     with Kafka(heap="1g", brief=False) as broker, tempfile.TemporaryDirectory() as directory:
         names = tuple(f"w{number}" for number in range(1, options.workers + 1))
         cluster = Cluster(
             broker.bootstrap, "members.", Path(directory) / "c", workers=names, partitions=options.partitions
         )
         try:
-            for row in rows(cluster, options.items):
-                print(f"{row.what}: {row.measured}", file=sys.stderr, flush=True)
-                measured.append(row)
+            content = table(logged(rows(cluster, options.items)))
         finally:
             cluster.stop()
-    print(f"{machine()}\n\n{table(measured)}")
+    print(f"{machine()}\n\n{content}")
 
 
 if __name__ == "__main__":

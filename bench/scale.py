@@ -8,7 +8,6 @@ never had the partitions), and pages of the view. Every comparison must be serve
 
 import argparse
 import asyncio
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from statistics import median
 from typing import Final
 
 from bench import load, production, reference
-from bench.end_to_end.report import machine, table
+from bench.end_to_end.report import logged, machine, table
 from bench.end_to_end.site import Row, Site, sample
 from bench.reference import Event
 from streams.events.decoder import Kind
@@ -175,16 +174,13 @@ def main() -> None:
     options = parser.parse_args()
     if reason := kafka.missing():
         raise SystemExit(f"Apache Kafka cannot run here: {reason}")
-    measured = []
     with (
         Kafka(heap="1g", brief=False) as broker,
         tempfile.TemporaryDirectory() as directory,
         Site(broker, "scale.", Path(directory)) as site,
     ):
-        for row in rows(site, options.items, dense=options.dense):
-            print(f"{row.what}: {row.measured}", file=sys.stderr, flush=True)
-            measured.append(row)
-    print(f"{machine()}\n\n{table(measured)}")
+        content = table(logged(rows(site, options.items, dense=options.dense)))
+    print(f"{machine()}\n\n{content}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from bench import load, production
 from bench.end_to_end import flow
 from bench.end_to_end.flow import percentile
-from bench.end_to_end.report import machine, table
+from bench.end_to_end.report import logged, machine, table
 from bench.end_to_end.site import Row, Site, sample
 from bench.reference import Event
 from streams.events.decoder import Kind
@@ -119,16 +119,13 @@ def main() -> None:
     options = parser.parse_args()
     if reason := kafka.missing():
         raise SystemExit(f"Apache Kafka cannot run here: {reason}")
-    measured = []
     with (
         Kafka(heap="1g", brief=False) as broker,
         tempfile.TemporaryDirectory() as directory,
         Site(broker, "waiting.", Path(directory)) as site,
     ):
-        for row in rows(site, options.evaluations, options.seconds):
-            print(f"{row.what}: {row.measured}", file=sys.stderr, flush=True)
-            measured.append(row)
-    print(f"{machine()}\n\n{table(measured)}")
+        content = table(logged(rows(site, options.evaluations, options.seconds)))
+    print(f"{machine()}\n\n{content}")
 
 
 if __name__ == "__main__":

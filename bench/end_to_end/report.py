@@ -2,7 +2,8 @@
 
 import os
 import platform
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,13 @@ def machine() -> str:
         f"Python {platform.python_version()}, Apache Kafka 4.1.1, {packages}. One run; broker, load and all processes "
         "share these cores."
     )
+
+
+def logged(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, each of which is printed to standard error as soon as it is measured."""
+    for row in rows:
+        print(f"{row.what}: {row.measured}", file=sys.stderr, flush=True)
+        yield row
 
 
 def table(rows: Iterable[Row]) -> str:
