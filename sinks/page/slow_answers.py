@@ -40,6 +40,8 @@ class _Job(Generic[_T]):
 
     build: Callable[[], tuple[Hashable, _T]]
     done: threading.Event = field(default_factory=threading.Event)
+    failure: Exception | None = None
+    """What `build` raised."""
 
 
 class SlowAnswers(Generic[_T]):
@@ -62,7 +64,7 @@ class SlowAnswers(Generic[_T]):
     ) -> _T | None:
         """The answer of a key: of this version when it is ready in time, else of an earlier one; None without any.
 
-        `build` computes an answer, and returns it with its version.
+        `build` computes an answer, and returns it with its version. What it raises, who waits for it raises.
         """
         with self._lock:
             kept, job = self._kept.get(key), self._jobs.get(key)
@@ -78,6 +80,8 @@ class SlowAnswers(Generic[_T]):
         # While there is an earlier answer nobody waits for the next.
         if kept is None and job is not None:
             job.done.wait(wait_seconds)
+            if job.failure is not None:
+                raise job.failure
         with self._lock:
             kept = self._kept.get(key)
         return None if kept is None else kept.answer
@@ -88,9 +92,10 @@ class SlowAnswers(Generic[_T]):
             job, began = self._jobs[key], self._clock()
             try:
                 version, answer = job.build()
-            except Exception:
-                # Who asks next tries again.
+            except Exception as error:
+                # Who asks next tries again, and fails as any other request does.
                 log.exception("an answer about a large queue cannot be computed")
+                job.failure = error
             else:
                 now = self._clock()
                 with self._lock:

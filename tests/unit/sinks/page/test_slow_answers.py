@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from sinks.page.slow_answers import SlowAnswers
 
 WAIT = 30.0
@@ -79,5 +81,6 @@ def test_after_a_failure_the_next_request_tries_again() -> None:
     def fail() -> tuple[str, str]:
         raise ValueError("impossible numbers")
 
-    assert answers.get("q", "1", fail, WAIT) is None
+    with pytest.raises(ValueError, match="impossible numbers"):
+        answers.get("q", "1", fail, WAIT)
     assert answers.get("q", "1", lambda: ("1", "answer 1"), WAIT) == "answer 1"
