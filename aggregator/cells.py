@@ -283,11 +283,6 @@ class ShardCounts:
         """Take the touched tallies, as copies, by key; nothing is touched afterwards."""
         return dict(filter(None, self.draining()))
 
-    def clear_touched(self) -> None:
-        """Publish no tally at the next `drain`, unless it is touched again."""
-        for _ in self.draining():
-            pass
-
     def draining(self) -> Steps:
         """As `drain`, in steps; all of them must be done."""
         yield from self.settling()

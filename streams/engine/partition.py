@@ -292,15 +292,11 @@ class OwnedPartition:
         while self.frozen:
             await self._thawed.wait()
 
-    def drain(self) -> Drained:
-        """Take what the next checkpoint writes; the caller writes all of it, or the process ends."""
-        drained = self.begin_drain()
-        for _ in self.draining(drained):
-            pass
-        return drained
-
     def begin_drain(self) -> Drained:
-        """Take rows and positions; the tallies of the same moment follow by `draining`, before the shard changes."""
+        """Take rows and positions of what the next checkpoint writes; the caller writes all of it, or the process ends.
+
+        The tallies of the same moment follow by `draining`, before the shard changes.
+        """
         oldest, self._oldest = self._oldest, []
         self.changed = False
         self._unchanged_elsewhere = True

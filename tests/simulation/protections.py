@@ -91,7 +91,7 @@ def no_differences() -> Iterator[None]:
         published = await self._published(taken)
         for owned in taken:
             owned.complete.restored(published[owned.partition].complete)
-            owned.shard.settle().clear_touched()
+            owned.shard.settle().drain()
         return published
 
     with patch.object(Restore, "_compare", nothing):

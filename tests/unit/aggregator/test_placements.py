@@ -42,7 +42,7 @@ def read_touch(shard: Shard) -> bool:
 
 
 def read_after_clearing(shard: Shard) -> bool:
-    shard.settle().clear_touched()
+    shard.settle().drain()
     return not dict(shard.tallies()) and not shard.drain().tallies
 
 

@@ -24,6 +24,7 @@ from streams.events.decoder import Decoder
 from streams.kafka.batches import Batch, Record
 from streams.kafka.topics import Topics
 from streams.runtime.metrics import WorkerMetrics
+from tests.support.partitions import drain
 
 UNUSED: Any = SimpleNamespace()
 TOPIC = Topics().annotations
@@ -86,7 +87,7 @@ class World:
 
     def checkpoint(self) -> None:
         """Write rows and marker, and commit."""
-        drained = self.owned.drain()
+        drained = drain(self.owned)
         self.rows |= {row.decode() for row in drained.delta.rows}
         self.marker = CheckpointMarker(ledger="l", position=0, policy="each", at=0, sources={})
         if drained.seen_by:

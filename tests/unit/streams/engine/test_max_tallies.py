@@ -16,6 +16,7 @@ from streams.engine.start import Start
 from streams.kafka.batches import Batch
 from streams.runtime.health import Health
 from tests.fuzz.logs import DAMAGED, TOPICS, counted, new_logs, restored
+from tests.support.partitions import drain
 from tests.unit.streams.engine.test_engine import UNUSED
 
 AT = 1_780_000_000_000
@@ -29,7 +30,7 @@ def partition(number: int) -> OwnedPartition:
     owned.restored({TP(SOURCE, number): Start(10)})
     for fact in ANNOTATIONS:
         owned.shard.apply(fact)
-    owned.drain()
+    drain(owned)
     return owned
 
 
@@ -88,7 +89,7 @@ def test_the_share_of_the_limit_is_of_the_fullest_partition_that_is_not_in_quara
     first, _ = partitions
     for fact in EVALUATIONS[:5]:
         first.shard.apply(fact)
-    first.drain()
+    drain(first)
     assert (partitions.tallies, partitions.fullest) == (140, 0.6)
     first.quarantine("more tallies than max_tallies")
     assert (partitions.tallies, partitions.fullest) == (140, 0.1)

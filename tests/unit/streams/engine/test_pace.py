@@ -27,6 +27,7 @@ from streams.ledger.claim import Claim
 from streams.runtime.health import STALL_SECONDS, Health
 from streams.runtime.metrics import WorkerMetrics
 from tests.simulation import clock
+from tests.support.partitions import drain
 from tests.unit.streams.runtime.test_chunks import Clock
 
 TOPIC = "annotations"
@@ -89,7 +90,7 @@ class Running:
                 Evaluation(1, "e", "item", "brief", "trace", f"judge {judge:08} of a run of the night", passed=True)
             )
         self.edit()
-        self.hot.drain()
+        drain(self.hot)
         self.edits = 0
 
     async def _committed(self) -> bool:
@@ -289,7 +290,7 @@ def test_a_partition_without_changes_gets_its_markers_although_it_owes(
             for _ in range(10):
                 running.edit()
                 await asyncio.sleep(0.1)
-                running.hot.drain()
+                drain(running.hot)
             before = len(running.sent(running.hot))
             await asyncio.sleep(60)
             assert len(running.sent(running.hot)) > before + 8

@@ -12,6 +12,7 @@ from streams.engine.partition import OwnedPartition, OwnedPartitions
 from streams.engine.progress import Progress
 from streams.engine.start import Start
 from streams.kafka.watermarks import Watermarks
+from tests.support.partitions import drain
 
 UNUSED: Any = SimpleNamespace()
 SOURCE = TP("annotations", 3)
@@ -36,12 +37,12 @@ def owned() -> OwnedPartition:
 def test_a_drain_takes_rows_tallies_and_positions_of_one_moment(owned: OwnedPartition) -> None:
     annotate(owned)
     owned.processed(SOURCE.topic, 12, oldest=1_000)
-    drained = owned.drain()
+    drained = drain(owned)
     assert (len(drained.delta.rows), drained.positions, drained.oldest) == (1, {SOURCE: 12}, [1_000])
     assert drained.delta.tallies
     owned.processed(SOURCE.topic, 14, oldest=None)
     assert drained.positions == {SOURCE: 12}
-    assert owned.drain().oldest == []
+    assert drain(owned).oldest == []
 
 
 def test_a_replayed_batch_does_not_move_the_position_back(owned: OwnedPartition) -> None:
@@ -61,7 +62,7 @@ def test_a_partition_is_changed_from_the_first_event_to_the_drain(owned: OwnedPa
     changed = [owned.changed]
     owned.applied()
     changed.append(owned.changed)
-    owned.drain()
+    drain(owned)
     changed.append(owned.changed)
     owned.processed(SOURCE.topic, 11, oldest=None)
     changed.append(owned.changed)
@@ -72,13 +73,13 @@ def test_a_partition_is_fully_published_after_a_drain_until_it_changes_or_anothe
     owned: OwnedPartition,
 ) -> None:
     published = [owned.fully_published]
-    owned.drain()
+    drain(owned)
     published.append(owned.fully_published)
     owned.replayed(0)
     published.append(owned.fully_published)
     owned.replayed(1)
     published.append(owned.fully_published)
-    owned.drain()
+    drain(owned)
     annotate(owned)
     published.append(owned.fully_published)
     assert published == [False, True, True, False, False]

@@ -17,6 +17,7 @@ from streams.engine.start import Start
 from streams.kafka.batches import Batch
 from streams.kafka.watermarks import Watermarks
 from streams.runtime.health import Health
+from tests.support.partitions import drain
 from tests.unit.streams.engine.test_engine import UNUSED
 
 SOURCE = "annotations"
@@ -142,7 +143,7 @@ async def test_a_source_that_is_corrupt_puts_its_partition_in_quarantine_after_a
     async def checkpoint(due: list[OwnedPartition]) -> None:
         written.extend(owned.partition for owned in due if owned.quarantined is None)
         for owned in due:
-            owned.drain()
+            drain(owned)
 
     engine = Engine(
         applier=UNUSED,

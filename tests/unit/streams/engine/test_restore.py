@@ -16,6 +16,7 @@ from streams.ledger.claim import CLAIM_KEY, new_claim
 from streams.ledger.published import Published
 from streams.runtime.failures import FatalError
 from streams.worker import WorkerConfig
+from tests.support.partitions import drain
 
 SOURCE = TP("alignment.annotations.v1", 0)
 
@@ -119,7 +120,7 @@ async def test_a_circuit_breaker_is_half_open_for_the_topic_that_it_saw(
     (partition,) = owned
     assert partition.seen_before == ({SOURCE.topic: seen} if left else {})
     own = {SOURCE.topic: seen}
-    assert partition.drain().seen_by == ({"w": own, "x": own} if left else {})
+    assert drain(partition).seen_by == ({"w": own, "x": own} if left else {})
 
 
 @pytest.mark.parametrize(("theirs", "same"), [("1a" * 16, True), ("2b" * 16, False), ("", False)])

@@ -17,6 +17,7 @@ from streams.engine.start import Start
 from streams.kafka.batches import Batch
 from streams.runtime import slices
 from streams.runtime.health import Health
+from tests.support.partitions import drain
 from tests.unit.streams.engine.test_engine import UNUSED
 
 AT = 1_780_000_000_000
@@ -80,20 +81,20 @@ async def test_a_checkpoint_takes_one_moment_of_a_partition_while_others_go_on(m
     monkeypatch.setattr(slices, "SLICE_SECONDS", -1.0)
     worker = Worker()
     first, second = worker.owned
-    expected = partition(0).drain()
-    drain = asyncio.create_task(worker.checkpoint._drain(first))
+    expected = drain(partition(0))
+    drained = asyncio.create_task(worker.checkpoint._drain(first))
     await asyncio.sleep(0)
     assert first.frozen
     same = asyncio.create_task(worker.apply(0))
     await worker.apply(1)
     assert (second.shard.rows, second.positions) == (20, {SOURCE: 30})
-    assert not same.done() and not drain.done(), "the other partition went on meanwhile"
-    part = await drain
+    assert not same.done() and not drained.done(), "the other partition went on meanwhile"
+    part = await drained
     assert part is not None
     assert (part.drained.delta, part.drained.positions) == (expected.delta, {TP(SOURCE, 0): 10})
     await same
     assert first.positions == {SOURCE: 30}
-    published = part.drained.delta.tallies | first.drain().delta.tallies
+    published = part.drained.delta.tallies | drain(first).delta.tallies
     assert published == {**dict(first.shard.tallies())}
 
 
