@@ -1,7 +1,7 @@
 """Answers that take long: nobody waits longer than a moment, and an earlier answer is given meanwhile."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -28,6 +28,14 @@ class Slow:
         return build
 
 
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    """Builds still wait at the end of some tests: they end then."""
+    slow = Slow()
+    yield slow
+    slow.go.release(10)
+
+
 class Clock:
     """Seconds that the test sets."""
 
@@ -37,16 +45,16 @@ class Clock:
         return self.now
 
 
-def test_an_answer_that_is_ready_in_time_is_given_and_kept() -> None:
-    slow, answers = Slow(), SlowAnswers[str]()
+def test_an_answer_that_is_ready_in_time_is_given_and_kept(slow: Slow) -> None:
+    answers = SlowAnswers[str]()
     slow.go.release()
     assert answers.get("q", "1", slow.of("1"), WAIT) == "answer 1"
     assert answers.get("q", "1", slow.of("1"), WAIT) == "answer 1"
     assert slow.built == ["1"]
 
 
-def test_meanwhile_there_is_no_answer_or_the_earlier_one_and_one_is_computed() -> None:
-    slow, clock = Slow(), Clock()
+def test_meanwhile_there_is_no_answer_or_the_earlier_one_and_one_is_computed(slow: Slow) -> None:
+    clock = Clock()
     answers = SlowAnswers[str](clock)
     assert answers.get("q", "1", slow.of("1"), 0) is None
     assert answers.get("q", "1", slow.of("1"), 0) is None
@@ -59,8 +67,8 @@ def test_meanwhile_there_is_no_answer_or_the_earlier_one_and_one_is_computed() -
     assert slow.built == ["1"]
 
 
-def test_an_answer_is_not_computed_again_before_a_pause_of_four_times_what_it_took() -> None:
-    slow, clock = Slow(), Clock()
+def test_an_answer_is_not_computed_again_before_a_pause_of_four_times_what_it_took(slow: Slow) -> None:
+    clock = Clock()
     answers = SlowAnswers[str](clock)
     assert answers.get("q", "1", slow.of("1"), 0) is None
     assert slow.begun.acquire(timeout=WAIT)
