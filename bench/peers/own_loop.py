@@ -50,7 +50,7 @@ class Offsets:
         """These may be committed."""
         self.released.update(positions)
 
-    def end(self, _partition: TP) -> None:
+    def watermarks(self, _partition: TP) -> None:
         """Not known."""
 
 
@@ -110,6 +110,7 @@ class Loop:
                 owned = self._owned.get(batch.partition)
                 assert owned is not None
                 for start in range(0, len(batch.records), CHUNK_RECORDS):
+                    await owned.thawed()
                     rejected = self._applier.apply(owned, batch.topic, batch.records[start : start + CHUNK_RECORDS])
                     assert not rejected, rejected[0]
                     owned.applied()
