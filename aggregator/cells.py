@@ -239,10 +239,6 @@ class ShardCounts:
         cells.update((day, metric) for day, metrics in self._requested.items() for metric in metrics)
         return len(self._touched) + len(cells) + len(self._vanished)
 
-    def changes(self) -> int:
-        """At most so many moves are noted, cells and other tallies to publish."""
-        return self._noted() + _length(self._touched_cells) + len(self._touched)
-
     def all_tallies(self) -> Iterator[tuple[bytes, tallies.Payload]]:
         """All tallies that count anything, as (key, payload)."""
         return filter(None, self.tallying())

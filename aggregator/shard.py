@@ -168,11 +168,10 @@ class Shard:
         """All tallies that count anything, as (key, payload)."""
         return self.settle().all_tallies()
 
-    def changes(self) -> int:
-        """Number of changes of cells and tallies since the last `drain`, which need memory until the next one, and of
-        rows of items whose changed placement is not counted yet.
-        """
-        return self.counts.changes() + self._placements.rows
+    @property
+    def uncounted(self) -> int:
+        """Number of rows of items whose changed placement is not counted yet."""
+        return self._placements.rows
 
     @property
     def items(self) -> int:

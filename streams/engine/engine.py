@@ -51,9 +51,9 @@ SETTLE_SECONDS: Final = 0.005
 """Least time from the first event to its checkpoint, so that the events fetched with it are in the same one."""
 MAX_DIRTY_ROWS: Final = 40_000
 """Dirty rows above which the next checkpoint is due, and no further event is applied before it."""
-MAX_TOUCHED: Final = 500_000
-"""Changes of cells and tallies of a partition above which no further event is applied to it before its next checkpoint:
-events that change thousands of cells each must not fill the memory.
+MAX_UNCOUNTED: Final = 500_000
+"""Rows of items with changed placements above which these are counted before the next event: a checkpoint that had to
+count more would hold up the events of all partitions for too long.
 """
 IDLE_MARKER_SECONDS: Final = 5.0
 """Time without a checkpoint after which an idle partition gets one, so that readers see that it is alive."""
@@ -315,9 +315,14 @@ class Engine:
             if owned.shard.full():
                 break
             self._work.set()
-            while self._owned.dirty_rows >= MAX_DIRTY_ROWS or owned.shard.changes() >= MAX_TOUCHED:
+            while self._owned.dirty_rows >= MAX_DIRTY_ROWS:
                 self._urgent.set()
                 await self._checkpoint.next_drain()
+            if owned.shard.uncounted >= MAX_UNCOUNTED:
+                # A checkpoint would count them too, and may be delayed.
+                async with self._lock:
+                    with owned.freeze():
+                        await run_in_slices(owned.settling())
             if self._waiting is not None and self._waiting.full:
                 await self._waiting.room()
             await asyncio.sleep(0)

@@ -64,17 +64,17 @@ def test_an_item_that_changes_its_placement_and_back_changes_no_counts(deleted: 
     assert len(shard.drain().rows) == 1
 
 
-def test_changed_placements_count_as_changes_until_they_are_counted() -> None:
+def test_rows_of_changed_placements_are_known_until_they_are_counted() -> None:
     shard = shard_of_queue_item()
-    assert shard.changes() == 0
+    assert shard.uncounted == 0
     shard.apply(QueueItem(2, "2", "q", "i", deleted=True))
-    assert shard.changes() == ROWS
+    assert shard.uncounted == ROWS
     shard.apply(QueueItem(3, "3", "q", "i"))
-    assert shard.changes() == 0
+    assert shard.uncounted == 0
     shard.apply(QueueItem(4, "4", "q", "i", deleted=True))
-    assert shard.changes() == ROWS
+    assert shard.uncounted == ROWS
     shard.drain()
-    assert shard.changes() == 0
+    assert shard.uncounted == 0
 
 
 def test_events_between_a_change_of_placement_and_its_counting_count_as_usual() -> None:

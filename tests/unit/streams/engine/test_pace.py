@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from aggregator.facts import Annotation, Evaluation
+from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.policy import Policy
 from aggregator.shard import Shard
 from aggregator.tallies import cells_group, group_key
@@ -50,6 +50,32 @@ class SentLog:
         self.next += len(new)
         self.sent.append(sum(len(key) + len(value) for key, value in new))
         return self.sent[-1]
+
+
+class OneFactEach:
+    """An applier that merges one fact for each record.
+
+    Args:
+        fact: the fact of the record at an offset.
+    """
+
+    paused = False
+
+    def __init__(self, fact: Callable[[int], Fact]) -> None:
+        self._fact = fact
+        self.uncounted: list[int] = []
+        """Rows of uncounted placements after each chunk."""
+
+    def apply(self, owned: OwnedPartition, _topic: str, records: Any, _chunks: Any) -> list[Any]:
+        for record in records:
+            owned.shard.apply(self._fact(record.offset))
+        self.uncounted.append(owned.shard.uncounted)
+        return []
+
+    @staticmethod
+    def records(number: int) -> Any:
+        """Records of the first offsets."""
+        return [SimpleNamespace(timestamp=1, offset=offset) for offset in range(number)]
 
 
 class Running:
@@ -201,41 +227,56 @@ def test_a_last_checkpoint_is_not_delayed(play: Play) -> None:
     play(flood)
 
 
-def test_a_batch_that_waits_for_a_checkpoint_ends_at_once_when_the_generation_ends(
-    play: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Memory is bounded meanwhile: events that change more than `MAX_TOUCHED` cells wait for the next checkpoint."""
-    monkeypatch.setattr(engine_module, "MAX_TOUCHED", 5 * JUDGES)
+def test_changes_of_a_delayed_partition_hold_up_no_other(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than half a million changed cells; `max_tallies` bounds their memory."""
     monkeypatch.setattr(pace, "BYTES_PER_SECOND", 10)
+    monkeypatch.setattr(pace, "BYTES_PER_ROW", 1)
 
     async def flood() -> None:
         running = Running()
-        changes: list[int] = []
-
-        class Applier:
-            paused = False
-
-            def apply(self, _owned: OwnedPartition, _topic: str, records: Any, _chunks: Any) -> list[Any]:
-                for record in records:
-                    at, who = record.timestamp, f"annotator {record.offset}"
-                    running.hot.shard.apply(Annotation(at, "a", "queue", "item", "trace", "clear", who, thumbs="up"))
-                changes.append(running.hot.shard.changes())
-                return []
-
-        running.engine._applier = Applier()  # type: ignore[assignment]
-        # Each on a day of its own.
-        records: Any = [SimpleNamespace(timestamp=day * DAY_MS, offset=day) for day in range(1, 400)]
+        running.engine._applier = OneFactEach(  # type: ignore[assignment]
+            lambda offset: Annotation(offset * DAY_MS, "a", "queue", "item", "trace", f"{offset}", thumbs="up")
+        )
         async with running.checkpoints():
-            applying = asyncio.create_task(running.engine._apply(Batch(TOPIC, 0, 0, 400, records, 1)))
-            await asyncio.sleep(60)
-            assert not applying.done(), "it waits for the next checkpoint"
-            assert running.health.delayed()
+            while not running.health.delayed():
+                running.edit()
+                await asyncio.sleep(0.02)
             began = clock.monotonic()
-            await running.engine.wait_empty()
-            await applying
-            assert clock.monotonic() - began < 5
-        assert running.hot.positions[TOPIC] == 400
-        assert max(changes) < 300 * JUDGES, "not 400 days"
+            for owned in running.owned:
+                await running.engine._apply(Batch(TOPIC, owned.partition, 0, 600, OneFactEach.records(600), 1))
+            assert clock.monotonic() - began < 60
+            assert running.health.delayed().keys() == {running.hot.partition}
+            await asyncio.sleep(1)
+            assert not running.other.changed, "it is published"
+        tallies = running.hot.tallies.next
+        await running.engine.wait_empty()
+        assert running.hot.tallies.next > tallies + 600
+        assert running.hot.positions[TOPIC] == 600
+
+    play(flood)
+
+
+def test_placements_of_a_delayed_partition_are_counted_before_they_take_long(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "MAX_UNCOUNTED", 5 * JUDGES)
+    monkeypatch.setattr(pace, "BYTES_PER_SECOND", 10)
+    monkeypatch.setattr(pace, "BYTES_PER_ROW", 1)
+
+    async def flood() -> None:
+        running = Running()
+        applier = OneFactEach(lambda offset: QueueItem(9, "q", f"queue {offset}", "item"))
+        running.engine._applier = applier  # type: ignore[assignment]
+        for number in range(400):
+            running.hot.shard.apply(QueueItem(1, "q", f"queue {number}", "item", deleted=True))
+        drain(running.hot)
+        async with running.checkpoints():
+            while not running.health.delayed():
+                running.edit()
+                await asyncio.sleep(0.02)
+            await running.engine._apply(Batch(TOPIC, 0, 0, 400, OneFactEach.records(400), 1))
+            assert running.health.delayed()
+        assert 5 * JUDGES <= max(applier.uncounted) < 300 * JUDGES, "not 400 queues"
 
     play(flood)
 
@@ -248,24 +289,16 @@ def test_dirty_rows_of_a_delayed_partition_hold_up_no_other(play: Play, monkeypa
 
     async def flood() -> None:
         running = Running()
-
-        class Applier:
-            paused = False
-
-            def apply(self, owned: OwnedPartition, _topic: str, records: Any, _chunks: Any) -> list[Any]:
-                for record in records:
-                    owned.shard.apply(Annotation(1, "a", "queue", f"item {record.offset}", "trace", thumbs="up"))
-                return []
-
-        running.engine._applier = Applier()  # type: ignore[assignment]
-        records: Any = [SimpleNamespace(timestamp=1, offset=offset) for offset in range(1000)]
+        running.engine._applier = OneFactEach(  # type: ignore[assignment]
+            lambda offset: Annotation(1, "a", "queue", f"item {offset}", "trace", thumbs="up")
+        )
         async with running.checkpoints():
             while not running.health.delayed():
                 running.edit()
                 await asyncio.sleep(0.02)
             for owned in running.owned:
                 async with asyncio.timeout(60):
-                    await running.engine._apply(Batch(TOPIC, owned.partition, 0, 1000, records, 1))
+                    await running.engine._apply(Batch(TOPIC, owned.partition, 0, 1000, OneFactEach.records(1000), 1))
             assert running.health.delayed().keys() == {running.hot.partition}
             await asyncio.sleep(1)
             assert not running.other.changed, "it is published"
