@@ -40,15 +40,15 @@ _FETCH_BYTES = 1 << 20
 _AUDIT_SECONDS = 60.0
 
 
-class Offsets:
+class Released:
     """What the checkpoint asks of a group: it keeps what may be committed."""
 
     def __init__(self) -> None:
-        self.released: dict[TP, int] = {}
+        self.positions: dict[TP, int] = {}
 
     def release(self, positions: Mapping[TP, int]) -> None:
         """These may be committed."""
-        self.released.update(positions)
+        self.positions.update(positions)
 
     def watermarks(self, _partition: TP) -> None:
         """Not known."""
@@ -65,9 +65,8 @@ class Loop:
         self._audited = new_reader(client)
         metrics = WorkerMetrics("bench", lambda: ())
         self._applier = BatchApplier(topics, partitions, Decoder(), CircuitBreaker(CircuitBreakerPolicy()), metrics)
-        self._offsets = Offsets()
-        group = self._offsets
-        self._checkpoint = Checkpoint(Policy.EACH, group, metrics, lambda _: None)  # type: ignore[arg-type]
+        self._released = Released()
+        self._checkpoint = Checkpoint(Policy.EACH, self._released, metrics, lambda _: None)
         self._owned = OwnedPartitions()
         self._owned.assign(
             frozenset(range(partitions)),
@@ -141,7 +140,7 @@ class Loop:
     async def _commits(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            released, self._offsets.released = self._offsets.released, {}
+            released, self._released.positions = self._released.positions, {}
             if released:
                 await self._consumer.commit({TopicPartition(*tp): offset for tp, offset in released.items()})
 

@@ -6,8 +6,9 @@ that differ, and continues from the committed positions.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import orjson
 from faust.types import TP
@@ -24,7 +25,7 @@ from aggregator.tallies import (
 from streams.engine.completeness import Now
 from streams.engine.pace import Written
 from streams.engine.partition import Drained, OwnedPartition
-from streams.kafka.group import ConsumerGroup
+from streams.kafka.watermarks import Watermarks
 from streams.ledger.log import LogRow
 from streams.runtime.health import Health
 from streams.runtime.metrics import WorkerMetrics
@@ -45,12 +46,22 @@ class _PartitionCheckpoint:
     """What this checkpoint settles of the waiting evaluations."""
 
 
+class Offsets(Protocol):
+    """What a checkpoint asks of the consumer group."""
+
+    def release(self, positions: Mapping[TP, int]) -> None:
+        """Let these offsets be committed."""
+
+    def watermarks(self, partition: TP) -> Watermarks | None:
+        """The ends of a source partition, if they are known."""
+
+
 @dataclass(slots=True)
 class Checkpoint:
     """Writes checkpoints of owned partitions. The caller holds the lock, so two checkpoints never overlap."""
 
     policy: Policy
-    group: ConsumerGroup
+    group: Offsets
     metrics: WorkerMetrics
     on_step: Callable[[str], None]
     """Called with the name of each completed step."""
