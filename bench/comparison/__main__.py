@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from operator import attrgetter
 from pathlib import Path
 
 from bench.comparison.contenders import CONTENDERS, PEERS_PYTHON, Contender, Place, java_version
@@ -57,7 +58,7 @@ async def compare(
                 f"{measured.seconds:.0f} s, {measured.cpu_us:.2f} us CPU per event, "
                 f"{measured.memory_mib:,.0f} MiB, exact"
             )
-    for contender in contenders:
+    for contender in filter(attrgetter("restores"), contenders):
         killed[contender.name] = came = await run_killed(contender, place(contender, "killed"), broker)
         _log(f"{shape.name}, killed, {contender.title}: {came.seconds or 0:.1f} s, {came.problem or 'exact'}")
     return Compared(done, killed)

@@ -74,7 +74,8 @@ class Contender:
 
     `rate` are the events a second that size its load. `needs` are modules. `logs`: it writes the worker's topics, which
     are made before. `ends`: it ends by itself at the end of the topics. `jvm`: it needs javac. `changelogs`: tables
-    whose changelog topics are made before. `busy` is whether a process has work left that no commit shows.
+    whose changelog topics are made before. `busy` is whether a process has work left that no commit shows. `restores`:
+    it can be started again after a kill.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Contender:
     jvm: bool = False
     busy: Callable[[Arguments], bool] = lambda _: False
     changelogs: Sequence[str] = ()
+    restores: bool = True
 
     def missing(self) -> str | None:
         """The reason why it cannot run here, or None."""
@@ -194,7 +196,15 @@ _AUDITED: Final = 240_000
 
 CONTENDERS: Final = (
     Contender("worker", "one worker", _AUDITED, _workers(1), _tallies, logs=True, busy=_unmerged),
-    Contender("own_loop", "the same steps without Faust", _AUDITED, _peer("own_loop"), _tallies, logs=True),
+    Contender(
+        "own_loop",
+        "the same steps without Faust",
+        _AUDITED,
+        _peer("own_loop"),
+        _tallies,
+        logs=True,
+        restores=False,
+    ),
     Contender("workers", "two workers", 160_000, _workers(2), _tallies, logs=True, busy=_unmerged),
     Contender(
         "streams_alos",
