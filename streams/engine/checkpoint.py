@@ -46,7 +46,7 @@ class _PartitionCheckpoint:
     """What this checkpoint settles of the waiting evaluations."""
 
 
-class SourceOffsets(Protocol):
+class CheckpointOffsets(Protocol):
     """What a checkpoint asks of the consumer group."""
 
     def release(self, positions: Mapping[TP, int]) -> None:
@@ -61,7 +61,7 @@ class Checkpoint:
     """Writes checkpoints of owned partitions. The caller holds the lock, so two checkpoints never overlap."""
 
     policy: Policy
-    group: SourceOffsets
+    group: CheckpointOffsets
     metrics: WorkerMetrics
     on_step: Callable[[str], None]
     """Called with the name of each completed step."""
