@@ -253,9 +253,12 @@ class IndexKeeper:
                     await self.keep()
 
     async def close(self) -> None:
-        """Keep how far the indexes have the events, if the broker answers soon, so that the next start is quick."""
+        """Keep how far the indexes have the events, so that the next start is quick.
+
+        Only if the broker answers soon, and the disk of the indexes is not full.
+        """
         if self._intakes and self.reason is None:
-            with contextlib.suppress(TimeoutError, KafkaError, TopicsError):
+            with contextlib.suppress(TimeoutError, KafkaError, TopicsError, IndexUnusableError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await self.keep()
 
@@ -268,6 +271,9 @@ class IndexKeeper:
                 except CorruptPartitionError as error:
                     await self._wait_for_repair(error)
                     raise
+                except IndexUnusableError as error:
+                    self._note(str(error))
+                    raise
                 seconds = round(time.monotonic() - started, 1)
                 _log.info("owner index is made", extra={"records": records, "seconds": seconds})
         for intake in self._intakes:
@@ -278,9 +284,12 @@ class IndexKeeper:
         reason = f"the owner index cannot be made, because a partition is corrupt on the broker: {error}"
         if self.reason != reason:
             _log.error("%s. Records of sources are answered with 503 until the broker can read it", reason)
+        self._note(reason)
+        await asyncio.sleep(_CORRUPT_SECONDS)
+
+    def _note(self, reason: str) -> None:
         for intake in self._intakes:
             intake.not_made = reason
-        await asyncio.sleep(_CORRUPT_SECONDS)
 
     async def keep(self) -> None:
         """Keep how far the indexes have the events. Raises KafkaError, TopicsError, TimeoutError."""

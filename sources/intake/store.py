@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from aggregator import facts
 from sources.intake import rows
 from sources.intake.changes import PENDING, IndexChanges, PendingBatch
 from sources.intake.former import header, upgrade
@@ -43,6 +44,7 @@ _REMEDY: Final = "check its disk and free space; a damaged file can be moved awa
 _POSITIONS: Final = "positions"
 _HASHED: Final = "hashed"
 _OWNED: Final = msgspec.msgpack.Decoder(OwnedRecord)
+_UNUSABLE: Final = (sqlite3.OperationalError, sqlite3.IntegrityError)
 
 
 class IndexInUseError(EvalAlignmentError):
@@ -169,9 +171,21 @@ class IndexStore:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
+            # In a damaged file a row may be missing in one table and stand in another.
+            if isinstance(error, _UNUSABLE) or type(error) is sqlite3.DatabaseError:
                 raise IndexUnusableError(f"cannot use {self.path}: {error}; {_REMEDY}") from error
             raise
+
+    @contextmanager
+    def decoded(self) -> Iterator[None]:
+        """Raise IndexUnusableError for a value that no release writes: the file is damaged where SQLite sees nothing.
+
+        The process would end otherwise, for whoever sends to it, and again at each start.
+        """
+        try:
+            yield
+        except (msgspec.DecodeError, AttributeError, TypeError, ValueError) as error:
+            raise IndexUnusableError(f"cannot use {self.path}: a value in it is damaged: {error}; {_REMEDY}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,17 +206,24 @@ class StoredIndex:
         )
         if not found:
             return None
-        owned = tuple(OwnedRow(key, value, part) for _, key, value, part in found if key is not None)
-        return msgspec.structs.replace(_OWNED.decode(found[0][0]), rows=owned)
+        with self.store.decoded():
+            owned = tuple(_whole(OwnedRow(key, value, part)) for _, key, value, part in found if key is not None)
+            return msgspec.structs.replace(_OWNED.decode(found[0][0]), rows=owned)
 
     def row(self, native: str, key: bytes) -> OwnedRow | None:
         """The row of a record with this key, if it has one."""
-        return rows.find(self.store.read, self.source, native_bytes(native), key)
+        found = rows.find(self.store.read, self.source, native_bytes(native), key)
+        with self.store.decoded():
+            return None if found is None else _whole(found)
 
     def holders(self, identity: bytes) -> Collection[str]:
         """The records that have a row of this identity."""
         sql = "SELECT DISTINCT native FROM holders WHERE source = ? AND identity = ?"
-        return [native_text(native) for (native,) in self.store.read(sql, self.source, identity)]
+        return self._natives(self.store.read(sql, self.source, identity))
+
+    def _natives(self, names: Iterable[tuple[bytes]]) -> list[str]:
+        with self.store.decoded():
+            return [native_text(native) for (native,) in names]
 
     def deleted_at(self, identity: bytes) -> int:
         """The latest deletion of an identity in milliseconds; -1 if it was never deleted."""
@@ -211,8 +232,7 @@ class StoredIndex:
 
     def natives(self) -> Collection[str]:
         """All records that were seen."""
-        rows = self.store.read("SELECT native FROM records WHERE source = ?", self.source)
-        return [native_text(native) for (native,) in rows]
+        return self._natives(self.store.read("SELECT native FROM records WHERE source = ?", self.source))
 
     def unseen(self, stream: str, since: int | None) -> Collection[str]:
         """The records of a stream that are not noted as seen.
@@ -230,7 +250,7 @@ class StoredIndex:
             if since is None
             else self.store.read(f"{sql} AND listed >= ?3", self.source, stream, since)
         )
-        return [native_text(native) for (native,) in rows]
+        return self._natives(rows)
 
     def unlisted(self, before: int) -> Collection[str]:
         """The records that state something, and that no list of the tool is known to have.
@@ -244,12 +264,13 @@ class StoredIndex:
             self.source,
             before,
         )
-        return [native_text(native) for (native,) in rows]
+        return self._natives(rows)
 
     def positions(self) -> SourcePositions | None:
         """Up to where the index has what the source's events state; None for an index that is not made yet."""
         kept = self.state(_POSITIONS)
-        return None if kept is None else {topic: dict(offsets) for topic, offsets in kept}
+        with self.store.decoded():
+            return None if kept is None else {topic: dict(offsets) for topic, offsets in kept}
 
     def hashed_parts(self) -> Collection[str] | None:
         """What the parts of records may be that are kept under the hashed names of their events; None without such."""
@@ -304,7 +325,8 @@ class StoredIndex:
     def state(self, name: str) -> Any:
         """A value that was kept under this name; None for none."""
         rows = self.store.read("SELECT value FROM states WHERE source = ? AND name = ?", self.source, name)
-        return next((msgspec.json.decode(value) for (value,) in rows), None)
+        with self.store.decoded():
+            return next((msgspec.json.decode(value) for (value,) in rows), None)
 
     def keep(self, name: str, value: Any) -> None:
         """Keep a value of JSON under a name."""
@@ -320,7 +342,11 @@ class StoredIndex:
     def pending(self) -> PendingBatch | None:
         """The batch that was prepared and not committed; None for none."""
         rows = self.store.read("SELECT batch FROM outbox WHERE source = ?", self.source)
-        return next((PENDING.decode(batch) for (batch,) in rows), None)
+        with self.store.decoded():
+            batch = next((PENDING.decode(batch) for (batch,) in rows), None)
+            for key, value in () if batch is None else batch.events:
+                facts.parse(key, value)
+        return batch
 
     def prepare(self, batch: PendingBatch) -> None:
         """Remember a batch before its events are sent: they may arrive without an acknowledgement."""
@@ -396,3 +422,9 @@ class StoredIndex:
         (names,) = connection.execute("SELECT count(*) FROM names WHERE source = ?", (self.source,)).fetchone()
         if values < _MAX_VALUES and names < _MAX_NAMES:
             connection.execute("INSERT INTO names VALUES (?, ?, ?, ?, ?, ?)", (*key, value, count, at))
+
+
+def _whole(row: OwnedRow) -> OwnedRow:
+    """The row. Raises ValueError for one that has no fact."""
+    facts.parse(row.key, row.value)
+    return row

@@ -67,7 +67,8 @@ class PullState(msgspec.Struct, omit_defaults=True):
 def load(index: StoredIndex) -> PullState:
     """The state of the source of an index; an empty one before its first pull."""
     kept = index.state(_NAME)
-    return PullState() if kept is None else msgspec.convert(kept, PullState)
+    with index.store.decoded():
+        return PullState() if kept is None else msgspec.convert(kept, PullState)
 
 
 def keep(index: StoredIndex, state: PullState) -> None:

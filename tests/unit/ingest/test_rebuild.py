@@ -77,6 +77,22 @@ async def test_neither_a_full_disk_nor_a_right_that_is_taken_away_ends_the_keepe
     running.cancel()
 
 
+async def test_a_stop_does_not_fail_because_the_disk_of_the_indexes_is_full(
+    intake: SourceIntake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[IndexKeeper] = []
+
+    async def keep(keeper: IndexKeeper) -> None:
+        tried.append(keeper)
+        raise IndexUnusableError("cannot use the index: database or disk is full")
+
+    monkeypatch.setattr(IndexKeeper, "keep", keep)
+    keeper = keeper_of(intake)
+    intake.not_made = None
+    await keeper.close()
+    assert tried == [keeper]
+
+
 async def test_a_broker_that_refuses_before_the_index_is_made_ends_the_keeper(
     intake: SourceIntake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +102,30 @@ async def test_a_broker_that_refuses_before_the_index_is_made_ends_the_keeper(
     monkeypatch.setattr(SourceTopics, "catch_up", catch_up)
     with pytest.raises(TopicAuthorizationFailedError):
         await keeper_of(intake).run()
+
+
+async def test_an_index_that_cannot_be_used_is_named_and_waited_for(
+    intake: SourceIntake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Exception | None] = [IndexUnusableError("cannot use sources.sqlite: it is damaged"), None]
+    reasons: list[str | None] = []
+    made = asyncio.Event()
+
+    async def catch_up(*_: object) -> int:
+        reasons.append(keeper.reason)
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+        made.set()
+        return 0
+
+    monkeypatch.setattr(SourceTopics, "catch_up", catch_up)
+    keeper = keeper_of(intake)
+    running, ended = asyncio.create_task(keeper.run()), asyncio.create_task(made.wait())
+    await asyncio.wait([running, ended], return_when=asyncio.FIRST_COMPLETED)
+    assert not running.done()
+    assert reasons[1] == "cannot use sources.sqlite: it is damaged"
+    assert keeper.reason is None
+    running.cancel()
 
 
 async def test_a_corrupt_partition_is_named_and_waited_for(

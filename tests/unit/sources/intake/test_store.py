@@ -1,11 +1,12 @@
 """The owner index in a file: it equals the one in memory, survives, and has one user."""
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,15 +14,18 @@ from msgspec.structs import replace
 
 from aggregator import facts
 from aggregator.facts import Annotation, Evaluation, Fact
-from sources.intake.changes import pending_batch
+from sources.intake.changes import IndexChanges, pending_batch
 from sources.intake.rows import ranked
 from sources.intake.staged import StagedIndex
 from sources.intake.store import FILE, IndexInUseError, IndexStore, IndexUnusableError, StoredIndex
 from sources.ownership import HeldRow, MemoryIndex, OwnedRecord, OwnedRow, OwnerIndex, RecordVersion, Statement
+from sources.pulls.state import load
 
 NATIVES = st.sampled_from(["a", "b", "a/b", "c", "d", "e", "\ud83d"])
 IDENTITIES = (b'["a","q","i","c","p"]', b'["e","i","m",""]')
 KEYS = st.sampled_from(IDENTITIES)
+ROW = OwnedRow(IDENTITIES[1], facts.encode(Evaluation(1, "tool:n@1", "i", "m", passed=True)))
+RECORD = OwnedRecord(1, 1, (ROW,))
 VERSIONS = {
     "at": st.integers(1, 5),
     "id": st.sampled_from(["t:a@9", "t:b@10", "t:\u00e9@1", "t:\U0001f600@1", "t:\uffee@1"]),
@@ -256,4 +260,48 @@ def test_a_limit_within_a_transaction_changes_nothing(tmp_path: Path) -> None:
                 index.keep("cursor", "x" * 20_000)
     index.keep("cursor", "x" * 20_000)
     assert len(index.state("cursor")) == 20_000
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "read"),
+    [
+        ("UPDATE records SET owned = x'c1'", lambda index: index.get("n")),
+        ("UPDATE rows SET value = x'7b'", lambda index: index.get("n")),
+        ("UPDATE rows SET value = x'7b'", lambda index: index.row("n", IDENTITIES[1])),
+        ("UPDATE rows SET key = 'text'", lambda index: index.get("n")),
+        ("UPDATE records SET native = x'ff'", StoredIndex.natives),
+        ("UPDATE records SET native = 'text'", StoredIndex.natives),
+        ("UPDATE records SET native = x'ff'", lambda index: index.unseen("scores", None)),
+        ("UPDATE holders SET native = x'ff'", lambda index: index.holders(IDENTITIES[1])),
+        ("UPDATE states SET value = '{'", lambda index: index.state("pulls")),
+        ("UPDATE states SET value = '[1]'", StoredIndex.positions),
+        ("UPDATE states SET value = '[1]'", load),
+        ("UPDATE outbox SET batch = x'00'", StoredIndex.pending),
+        ("DELETE FROM records", lambda index: index.commit(pending_batch(IndexChanges({"n": RECORD})))),
+    ],
+)
+def test_a_value_that_no_release_writes_makes_the_index_unusable(
+    damage: str, read: Callable[[StoredIndex], object], tmp_path: Path
+) -> None:
+    store = IndexStore(tmp_path)
+    index = store.index("tool")
+    batch = pending_batch(IndexChanges({"n": RECORD}), [ROW.fact], seen=["n"], stream="scores", listed=3)
+    index.commit(batch)
+    index.prepare(batch)
+    for name in ("pulls", "positions"):
+        index.keep(name, [])
+    with store.transaction() as connection:
+        connection.execute(damage)
+    with pytest.raises(IndexUnusableError, match=r"cannot use .*sources\.sqlite: .*; check its disk"):
+        read(index)
+    store.close()
+
+
+def test_the_batch_of_an_outbox_has_facts(tmp_path: Path) -> None:
+    store = IndexStore(tmp_path)
+    index = store.index("tool")
+    index.prepare(msgspec.structs.replace(pending_batch(IndexChanges(), [ROW.fact]), events=[(ROW.key, b"{}")]))
+    with pytest.raises(IndexUnusableError, match="a value in it is damaged"):
+        index.pending()
     store.close()
