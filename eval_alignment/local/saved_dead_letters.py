@@ -6,7 +6,9 @@ replaced as a whole, so an interrupted stop leaves that of an earlier stop.
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 64 << 20
 """Most bytes of keys, values and headers that are saved; the newest records are kept."""
+_HEADER_BYTES: Final = 64
+"""Bytes that a header counts in addition: it needs that much memory, also without a name and a value."""
 
 
 class SavedDeadLettersError(EvalAlignmentError):
@@ -50,10 +54,28 @@ class _Saved(msgspec.Struct, frozen=True, array_like=True):
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
 
-    @property
-    def size(self) -> int:
-        headers = sum(len(name) + len(text or b"") for name, text in self.headers)
-        return len(self.key or b"") + len(self.value or b"") + headers
+
+@dataclass(slots=True)
+class _NewestDeadLetters:
+    """The newest records, up to MAX_BYTES: those of a whole topic may be gigabytes that pack to little."""
+
+    after: int
+    """Only records after this time in milliseconds."""
+    records: "deque[DeadRecord]" = field(default_factory=deque)
+    left_out: int = 0
+    """Number of records that are not kept for their size."""
+    _bytes: int = 0
+
+    def take(self, _partition: int, batch: "Iterable[DeadRecord]") -> None:
+        """Take the next records of the topic."""
+        for record in batch:
+            if record.timestamp <= self.after:
+                continue
+            self.records.append(record)
+            self._bytes += _size(record)
+            while self._bytes > MAX_BYTES:
+                self._bytes -= _size(self.records.popleft())
+                self.left_out += 1
 
 
 class SavedDeadLetters:
@@ -77,18 +99,16 @@ class SavedDeadLetters:
 
         Raises KafkaError, TimeoutError or OSError; the file is then unchanged.
         """
-        records: list[DeadRecord] = []
-        ends = await scan(self._client, self._topic, lambda _, batch: records.extend(batch))
+        newest = _NewestDeadLetters(now_ms - DEAD_LETTER_RETENTION_MS)
+        ends = await scan(self._client, self._topic, newest.take)
         known = await read_acknowledgements(self._client, self._group, self._topic, len(ends))
-        waiting = {record.offset for record in unacknowledged(records, ends, known)[0]}
-        saved = [
+        waiting = {record.offset for record in unacknowledged(newest.records, ends, known)[0]}
+        saved = (
             _Saved(record.timestamp, record.offset not in waiting, record.key, record.value, _text_headers(record))
-            for record in records
-            if record.timestamp > now_ms - DEAD_LETTER_RETENTION_MS
-        ]
-        kept = _newest(saved)
-        await asyncio.to_thread(self._replace, b"".join(msgspec.json.encode(record) + b"\n" for record in kept))
-        return len(saved) - len(kept)
+            for record in newest.records
+        )
+        await asyncio.to_thread(self._replace, (msgspec.json.encode(one) + b"\n" for one in saved))
+        return newest.left_out
 
     async def put_back(self) -> int:
         """Write the saved records to the topic, which must be empty; returns their number.
@@ -114,10 +134,10 @@ class SavedDeadLetters:
         )
         return len(saved)
 
-    def _replace(self, content: bytes) -> None:
+    def _replace(self, lines: Iterable[bytes]) -> None:
         new = self._path.with_suffix(".new")
         with new.open("wb") as file:
-            file.write(content)
+            file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._path)
@@ -128,11 +148,6 @@ def _text_headers(record: "DeadRecord") -> list[Header]:
     return [header for header in record.headers if is_utf8(header[0])]
 
 
-def _newest(saved: Sequence[_Saved]) -> Sequence[_Saved]:
-    """The newest records, up to MAX_BYTES."""
-    size = 0
-    for index in reversed(range(len(saved))):
-        size += saved[index].size
-        if size > MAX_BYTES:
-            return saved[index + 1 :]
-    return saved
+def _size(record: "DeadRecord") -> int:
+    headers = sum(_HEADER_BYTES + len(name) + len(text or b"") for name, text in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers

@@ -1,16 +1,18 @@
 """Dead letters over a stop and a start: what is kept, and how the file is written."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from eval_alignment.local import saved_dead_letters
-from eval_alignment.local.saved_dead_letters import SavedDeadLetters, SavedDeadLettersError, _newest, _Saved
+from eval_alignment.local.saved_dead_letters import SavedDeadLetters, SavedDeadLettersError, _NewestDeadLetters
 from streams.kafka.client import KafkaClient
 
 
-def saved(size: int) -> _Saved:
-    return _Saved(1, False, None, b"x" * size, [])
+def record(size: int, timestamp: int = 1, headers: int = 0) -> Any:
+    return SimpleNamespace(key=None, value=b"x" * size, headers=[("", b"")] * headers, timestamp=timestamp)
 
 
 def letters(path: Path) -> SavedDeadLetters:
@@ -19,22 +21,47 @@ def letters(path: Path) -> SavedDeadLetters:
 
 def test_the_newest_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saved_dead_letters, "MAX_BYTES", 10)
-    assert [one.size for one in _newest([saved(4), saved(3), saved(7)])] == [3, 7]
-    assert [one.size for one in _newest([saved(3), saved(7)])] == [3, 7]
-    assert list(_newest([saved(11)])) == []
-    assert list(_newest([])) == []
+    for sizes, kept, left_out in (([4, 3, 7], [3, 7], 1), ([3, 7], [3, 7], 0), ([3, 11], [], 2), ([11, 3], [3], 1)):
+        newest = _NewestDeadLetters(after=0)
+        for size in sizes:
+            newest.take(0, [record(size)])
+        assert ([len(one.value or b"") for one in newest.records], newest.left_out) == (kept, left_out)
+
+
+def test_no_more_than_is_kept_is_in_memory_while_the_topic_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_dead_letters, "MAX_BYTES", 10_000)
+    newest = _NewestDeadLetters(after=0)
+    most = 0
+    for _ in range(100):
+        newest.take(0, [record(600)] * 3)
+        most = max(most, len(newest.records))
+    assert (most, newest.left_out) == (16, 300 - 16)
+
+
+def test_records_beyond_the_retention_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_dead_letters, "MAX_BYTES", 10)
+    newest = _NewestDeadLetters(after=5)
+    newest.take(0, [record(8, timestamp=5), record(8, timestamp=6)])
+    assert (len(newest.records), newest.left_out) == (1, 0)
+
+
+def test_headers_without_bytes_count_for_the_memory_that_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_dead_letters, "MAX_BYTES", 100_000)
+    newest = _NewestDeadLetters(after=0)
+    newest.take(0, [record(0, headers=10_000)])
+    assert not newest.records
 
 
 def test_an_interrupted_write_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "dead-letters.ndjson"
-    letters(path)._replace(b"first\n")
+    letters(path)._replace([b"first\n"])
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        letters(path)._replace(b"second\n")
+        letters(path)._replace([b"second\n"])
     assert path.read_bytes() == b"first\n"
 
 
