@@ -41,6 +41,8 @@ _HEADERS: Final = (
 READ_METHODS: Final = ("GET", "HEAD")
 _READ_HEADERS: Final = frozenset({b"authorization", b"content-length", b"host", b"transfer-encoding"})
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PORT: Final = re.compile(r"[0-9]{0,5}")
+"""What follows the colon of a Host header: a path there would be read as the path of the request's address."""
 
 
 class AccessToken(NamedTuple):
@@ -234,8 +236,9 @@ class AccessMiddleware:
 
     def _allows(self, host: str) -> bool:
         name = host.lower()
-        if not name.endswith("]"):
-            name = name.rpartition(":")[0] or name
+        before, _, port = name.rpartition(":")
+        if before and _PORT.fullmatch(port):
+            name = before
         return any(
             allowed in {name, "*"} or (allowed.startswith("*.") and name.endswith(allowed[1:]))
             for allowed in self._hosts

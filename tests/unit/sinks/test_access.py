@@ -169,6 +169,9 @@ async def test_health_endpoints_need_no_token_and_no_known_host() -> None:
         ("wild.test", 400),
         ("evil.test", 400),
         ("localhost.evil.test", 400),
+        ("localhost:", 200),
+        ("localhost:1/v1/logs?", 400),
+        ("localhost:evil.test", 400),
         ("", 400),
     ],
 )
