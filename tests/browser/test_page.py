@@ -381,3 +381,10 @@ async def test_hostile_texts_run_no_script(browser: Browser, store: Store, tmp_p
                 await watched.page.keyboard.press("Tab")
         await watched.clean()
         await context.close()
+
+
+async def test_an_address_that_ends_in_half_an_escape_loads_the_whole_page(address: str, browser: Browser) -> None:
+    watched = await watch(await browser.new_context())
+    await watched.page.goto(f"{address}{PATH}#%")
+    await expect(watched.page.locator("#trend")).to_be_visible()
+    await watched.clean()

@@ -413,7 +413,14 @@ function live(form) {
 }
 
 // A link may lead to a part that is folded, or that is one of the slow parts.
-const linked = () => document.getElementById(decodeURIComponent(location.hash.slice(1)));
+const linked = () => {
+  try {
+    return document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  } catch {
+    // Half of an escape, such as `#%`.
+    return null;
+  }
+};
 const unfold = () => {
   const target = linked();
   for (let part = target; part; part = part.parentElement) if (part.localName === 'details') part.open = true;
