@@ -23,11 +23,12 @@ def page_in_time(
     request: QueueRequest,
     *,
     slow: SlowAnswers[QueuePage | None],
+    client: str | None = None,
 ) -> QueuePage | None:
     """The page of a queue in the state that a connection sees; None before the first checkpoint.
 
     Of a very large queue the details, and the whole page of a judge version, may be of an earlier state, or missing:
-    the page states it.
+    the page states it. `client`: who asks for them, as for `SlowAnswers`.
     """
     document = services.documents.build(connection, entry, read_state(connection), request.window)
     large = document is not None and document["cards"]["comparisons"] > budgets.COMPARISONS_AT_ONCE
@@ -41,7 +42,7 @@ def page_in_time(
             page = None if found is None else queue_page(services, cache, current, found, wanted)
         return 0 if found is None else found.revision, page
 
-    page = slow.get((str(wanted), services.today()), entry.revision, build, _WAIT_SECONDS)
+    page = slow.get((str(wanted), services.today()), entry.revision, build, _WAIT_SECONDS, client)
     if page is not None and request.judge is not None:
         return page
     light = queue_page(services, cache, connection, entry, replace(request, judge=None, more=False))

@@ -19,10 +19,12 @@ from aggregator.days import DAY_MS
 from aggregator.names import in_nfc
 from aggregator.snapshot.build import PAIRS
 from sinks import budgets
+from sinks.access import client_address
 from sinks.api import parameters
 from sinks.api.deep_dive_routes import SKIP_LIMIT, next_query
 from sinks.api.services import Services
 from sinks.config import ViewConfig
+from sinks.connections import ClientAddresses
 from sinks.page import charts, findings, index_page, item_page, items_page, queue_page
 from sinks.page.assets import PREFIX, Assets
 from sinks.page.badge import MOST_LABEL, BadgeError, BadgeRequest, badge
@@ -95,6 +97,7 @@ class Pages:
         self._services = services
         self._cache = AnswerCache()
         self._slow: SlowAnswers[queue_page.QueuePage | None] = SlowAnswers()
+        self._addresses = ClientAddresses(services.config.proxy_addresses)
         self._assets = Assets()
         self._templates = templates()
         self._context = {
@@ -167,23 +170,25 @@ class Pages:
         )
 
     async def _queue(self, request: Request) -> Response:
-        page = await self._queue_page(self._queue_choice(request))
+        page = await self._queue_page(request, self._queue_choice(request))
         return await self._render("queue.html", page, windows=queue_page.WINDOW_NAMES)
 
     def _queue_choice(self, request: Request) -> queue_page.QueueRequest:
         return _queue_choice(request, self._services.config)
 
-    async def _queue_page(self, choice: queue_page.QueueRequest) -> queue_page.QueuePage:
+    async def _queue_page(self, request: Request, choice: queue_page.QueueRequest) -> queue_page.QueuePage:
+        address, is_proxy = self._addresses.client(client_address(request.scope))
+        client = None if is_proxy else address
         return await self._services.query_queue(
             choice.queue,
             lambda connection, entry: page_in_time(
-                self._services, self._cache, connection, entry, choice, slow=self._slow
+                self._services, self._cache, connection, entry, choice, slow=self._slow, client=client
             ),
         )
 
     async def _file(self, request: Request) -> Response:
         name, _, kind = request.path_params["name"].partition(".")
-        page = await self._queue_page(replace(self._queue_choice(request), more=True))
+        page = await self._queue_page(request, replace(self._queue_choice(request), more=True))
         if page.details_follow:
             raise HTTPException(503, "the details of this queue are being computed: retry later", {"Retry-After": "10"})
         headers = {**FILE_HEADERS, "Content-Disposition": f'attachment; filename="{name}.{kind}"'}

@@ -16,6 +16,8 @@ _ANSWERS: Final = 16
 """Most answers in the cache."""
 _WAITING: Final = 16
 """Most answers that are being computed or wait for it."""
+_SHARE: Final = 4
+"""Most of these that one client has asked for: one that asks for ever new ones takes no place of the others."""
 _PAUSE: Final = 4.0
 """An answer is computed again only after a pause of so many times what it took: at most a fifth of a core is used while
 a queue changes all the time.
@@ -39,6 +41,8 @@ class _Job(Generic[_T]):
     """An answer that is being computed, or waits for it."""
 
     build: Callable[[], tuple[Hashable, _T]]
+    client: str | None
+    """Who asked first; None for a proxy."""
     done: threading.Event = field(default_factory=threading.Event)
     failure: Exception | None = None
     """What `build` raised."""
@@ -60,18 +64,28 @@ class SlowAnswers(Generic[_T]):
         self._lock = threading.Lock()
 
     def get(
-        self, key: Hashable, version: Hashable, build: Callable[[], tuple[Hashable, _T]], wait_seconds: float
+        self,
+        key: Hashable,
+        version: Hashable,
+        build: Callable[[], tuple[Hashable, _T]],
+        wait_seconds: float,
+        client: str | None = None,
     ) -> _T | None:
         """The answer of a key: of this version when it is ready in time, else of an earlier one; None without any.
 
-        `build` computes an answer, and returns it with its version. What it raises, who waits for it raises.
+        Args:
+            key: what is asked.
+            version: of what the answer is about.
+            build: computes an answer, and returns it with its version. What it raises, who waits for it raises.
+            wait_seconds: how long to wait where there is no earlier answer.
+            client: who asks, who has a share of what is computed; None for a proxy, which asks for many.
         """
         with self._lock:
             kept, job = self._kept.get(key), self._jobs.get(key)
             if kept is not None and kept.version == version:
                 return kept.answer
-            if job is None and len(self._jobs) < _WAITING and (kept is None or self._clock() >= kept.again):
-                job = self._jobs[key] = _Job(build)
+            if job is None and self._has_place(client) and (kept is None or self._clock() >= kept.again):
+                job = self._jobs[key] = _Job(build, client)
                 self._waiting.put(key)
                 if self._thread is None:
                     # A view that ends does not wait for it.
@@ -85,6 +99,10 @@ class SlowAnswers(Generic[_T]):
         with self._lock:
             kept = self._kept.get(key)
         return None if kept is None else kept.answer
+
+    def _has_place(self, client: str | None) -> bool:
+        own = 0 if client is None else sum(job.client == client for job in self._jobs.values())
+        return len(self._jobs) < _WAITING and own < _SHARE
 
     def _run(self) -> None:
         while True:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Hashable
 
+import httpx
 import pytest
 
 from aggregator.facts import Annotation
 from sinks import budgets
 from sinks.api.services import Services
+from sinks.app import create_app
 from sinks.page.slow_answers import SlowAnswers
 from tests.support.html import Element, read
 from tests.support.sample_view import NOW_MS, fill
@@ -22,10 +24,14 @@ class Held(SlowAnswers[object]):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[tuple[Hashable, Hashable, float]] = []
+        self.clients: list[str | None] = []
         self.build: Build | None = None
         self.answer: object = None
 
-    def get(self, key: Hashable, version: Hashable, build: Build, wait_seconds: float) -> object:
+    def get(
+        self, key: Hashable, version: Hashable, build: Build, wait_seconds: float, client: str | None = None
+    ) -> object:
+        self.clients.append(client)
         self.asked.append((key, version, wait_seconds))
         self.build = build
         return self.answer
@@ -96,3 +102,14 @@ async def test_the_page_of_a_judge_version_has_all_versions_until_it_is_ready(li
     assert comparisons(first) == comparisons(all_versions) != comparisons(ready)
     assert "Judge version v2 alone" in ready.one(data_key="of-judge").words
     assert details(ready)[:1] == ["Alignment over time"]
+
+
+@pytest.mark.parametrize(("address", "asks"), [("192.0.2.7", "192.0.2.7"), ("127.0.0.1", None)])
+async def test_a_client_asks_for_details_in_its_own_name_and_a_proxy_for_others(
+    address: str, asks: str | None, lively: Services, held: Held
+) -> None:
+    transport = httpx.ASGITransport(create_app(lively), client=(address, 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        for path in (DETAILS, "/queues/q/files/trend.csv"):
+            await client.get(path)
+    assert held.clients == [asks] * 2

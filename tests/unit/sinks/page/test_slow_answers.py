@@ -92,3 +92,20 @@ def test_after_a_failure_the_next_request_tries_again() -> None:
     with pytest.raises(ValueError, match="impossible numbers"):
         answers.get("q", "1", fail, WAIT)
     assert answers.get("q", "1", lambda: ("1", "answer 1"), WAIT) == "answer 1"
+
+
+def test_a_client_that_asks_for_ever_new_answers_takes_no_place_of_others(slow: Slow) -> None:
+    answers = SlowAnswers[str]()
+    for number in range(100):
+        assert answers.get(f"greedy {number}", "1", slow.of("greedy"), 0, "192.0.2.1") is None
+    slow.go.release(10)
+    assert answers.get("q", "1", slow.of("1"), WAIT, "192.0.2.2") == "answer 1"
+    assert slow.built == ["greedy"] * 4 + ["1"]
+
+
+def test_a_proxy_asks_for_the_answers_of_many(slow: Slow) -> None:
+    answers = SlowAnswers[str]()
+    for number in range(100):
+        assert answers.get(f"q{number}", "1", slow.of("1"), 0) is None
+    slow.go.release(16)
+    assert answers.get("q15", "1", slow.of("1"), WAIT) == "answer 1"
