@@ -8,6 +8,7 @@ import click
 from eval_alignment import settings
 from eval_alignment.local.supervisor import Supervisor, UpError
 from eval_alignment.options import EMBEDDED_BROKER_PORT, broker_option, data_dir_option, http_option
+from eval_alignment.terminal_text import tell
 
 
 @click.command()
@@ -38,7 +39,7 @@ def up(
     port = None if brokers is not None else embedded_broker_port or EMBEDDED_BROKER_PORT
     embedded = None if port is None else f"127.0.0.1:{port}"
     chosen = settings.load(data_dir=data_dir, http=http, ingest_http=ingest_http, brokers=embedded or brokers)
-    supervisor = Supervisor(chosen, port, click.echo)
+    supervisor = Supervisor(chosen, port, tell)
     try:
         asyncio.run(supervisor.run())
     except UpError as error:

@@ -74,5 +74,8 @@ class Child:
         return await self._process.wait()
 
     def tail(self, lines: int = 8) -> str:
-        """The last lines of its log."""
-        return last_lines(self._log, lines)
+        """The last lines of its log, or why they cannot be read."""
+        try:
+            return last_lines(self._log, lines)
+        except OSError as error:
+            return f"its log cannot be read: {error}"

@@ -62,9 +62,11 @@ class DataDir:
 
     def _check_broker(self) -> None:
         mark = self.path / "broker"
-        if not mark.exists():
+        # A disk that was full at the first start has left an empty one.
+        kind = mark.read_text() if mark.exists() else ""
+        if not kind:
             mark.write_text(self._broker)
-        elif (kind := mark.read_text()) != self._broker:
+        elif kind != self._broker:
             raise DataDirError(
                 f"{self.path} belongs to an {kind} broker, and its rows would be lost with an {self._broker} one; "
                 "use another --data-dir, and move the rows with `export` and `load`"

@@ -23,9 +23,10 @@ def cap_log(path: Path, most_bytes: int = MOST_BYTES) -> None:
     """Move the content of a log to `NAME.1` when it has more than `most_bytes`.
 
     The processes that append to the file go on with an empty one; lines that they write at this moment may be lost. On
-    a full disk the content is lost too, because an old log is worth less than room for the store.
+    a full disk the content is lost too, because an old log is worth less than room for the store. A log that is gone,
+    or whose disk takes no change, stays as it is.
     """
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         if path.stat().st_size <= most_bytes:
             return
         old = path.with_name(f"{path.name}.1")

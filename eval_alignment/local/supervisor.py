@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -132,6 +133,9 @@ class Supervisor:
             raise UpError(str(error)) from error
         except (KafkaError, TimeoutError) as error:
             raise UpError(f"{self.settings.brokers}: {error!r}") from error
+        except OSError as error:
+            directory = self._data.path
+            raise UpError(f"cannot use {directory}: {error}; check its disk, its free space and its rights") from error
 
     async def _once(self) -> None:
         parts: list[asyncio.Task[None]] = []
@@ -288,17 +292,33 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
-            await child.start()
-            code = await child.wait()
-            taken = code == ExitCode.ADDRESS_IN_USE.code
-            if code in codes_without_restart(child.name):
-                raise UpError(f"the {child.name} cannot run (exit code {code}):\n{child.tail()}")
+            ended = await self._run_to_end(child)
             if loop.time() - started > longest:
                 delay = _BACKOFF_SECONDS[0]
-            why = f": another program listens on {child.http}" if taken else ""
-            self._say(f"The {child.name} ended with exit code {code}{why}. Restarting it in {delay:g} s.")
+            self._say(f"The {child.name} {ended}. Restarting it in {delay:g} s.")
             await asyncio.sleep(delay)
             delay = min(2 * delay, longest)
+
+    async def _run_to_end(self, child: Child) -> str:
+        """Run a process to its end; returns how it ended. Raises UpError when a restart cannot help.
+
+        Once everything was ready, a disk that is full, gone or read-only may help later: the other processes go on,
+        because events of that time are nowhere but in the memory of the embedded broker.
+        """
+        try:
+            await child.start()
+        except OSError as error:
+            # Its log cannot be opened.
+            if not self._was_ready:
+                raise
+            return f"cannot be started: {error}"
+        code = await child.wait()
+        if code == ExitCode.STORE_UNUSABLE.code and self._was_ready:
+            return f"ended with exit code {code}: {printable(child.tail(1))}"
+        if code in codes_without_restart(child.name):
+            raise UpError(f"the {child.name} cannot run (exit code {code}):\n{child.tail()}")
+        taken = code == ExitCode.ADDRESS_IN_USE.code
+        return f"ended with exit code {code}" + (f": another program listens on {child.http}" if taken else "")
 
     async def _watch_broker(self) -> None:
         if self._broker is None:
@@ -342,7 +362,7 @@ class Supervisor:
             await asyncio.gather(self._worker.stop(WORKER_STOP_SECONDS), self._view.stop(VIEW_STOP_SECONDS))
             return
         clean = False
-        with contextlib.suppress(KafkaError, TimeoutError, BrokerError):
+        with contextlib.suppress(KafkaError, TimeoutError, EvalAlignmentError, sqlite3.Error):
             clean = self._stop.is_set() and self._broker.pid is not None and await self._drain()
         # Nor does a worker end in order without it.
         await self._worker.stop(WORKER_STOP_SECONDS if self._broker.pid is not None else 0)
@@ -350,9 +370,15 @@ class Supervisor:
         await self._view.stop(VIEW_STOP_SECONDS)
         await asyncio.to_thread(self._broker.stop)
         if clean:
-            self._data.stopped()
+            self._note_clean_stop()
         elif self._stop.is_set():
             self._say("This stop was not clean: the most recent events may be missing at the next start.")
+
+    def _note_clean_stop(self) -> None:
+        try:
+            self._data.stopped()
+        except OSError as error:
+            self._say(f"This stop was clean, but the next start will not know that: {error}")
 
     async def _save_dead_letters(self) -> None:
         """Save them, unless the topic lacks those of the last run."""
@@ -361,7 +387,7 @@ class Supervisor:
         try:
             if left_out := await self._dead_letters.save(time.time_ns() // 1_000_000):
                 self._say(f"{left_out} old dead letters are not kept: the newest fill {MAX_BYTES >> 20} MiB.")
-        except (KafkaError, TimeoutError, OSError) as error:
+        except (KafkaError, EvalAlignmentError, OSError) as error:
             self._say(f"The dead letters of this run are not kept: {error!r}")
 
     async def _drain(self) -> bool:

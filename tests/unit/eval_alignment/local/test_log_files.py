@@ -63,6 +63,17 @@ def test_a_log_is_emptied_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest
     assert path.stat().st_size == 0
 
 
+def test_a_log_whose_disk_takes_no_change_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("os.truncate", refuse)
+    path = tmp_path / "view.log"
+    path.write_bytes(bytes(100))
+    cap_log(path, 10)
+    assert path.stat().st_size == 100
+
+
 def test_a_log_that_does_not_exist_is_no_error(tmp_path: Path) -> None:
     cap_log(tmp_path / "none.log")
 
