@@ -94,10 +94,11 @@ class Audit:
             if not self._owns(owned):
                 raise _Abandoned
             with owned.freeze():
-                dirty = dict(owned.shard.dirty)
+                # Published tallies are of fewer rows then: a later audit compares them.
+                ahead, dirty = owned.ahead, dict(owned.shard.dirty)
                 counted: dict[bytes, Any] = {}
                 await run_in_slices(_collected(owned, counted))
-        differences = await asyncio.to_thread(logs.compare, dirty, counted)
+        differences = await asyncio.to_thread(logs.compare, dirty, counted, published=not ahead)
         self._mismatches[owned.partition] = len(differences)
         self.metrics.audits.inc()
         self.metrics.audit_mismatches.set(sum(self._mismatches.get(each.partition, 0) for each in self.owned))
@@ -159,8 +160,16 @@ class _AuditedLogs:
         """Keep published tallies."""
         self.published.read(records)
 
-    def compare(self, dirty: Mapping[bytes, bytes], counted: Tallies) -> list[str]:
-        """List the differences: published tallies from the rows, counted ones from the rows and the dirty rows."""
+    def compare(self, dirty: Mapping[bytes, bytes], counted: Tallies, *, published: bool = True) -> list[str]:
+        """List the differences: published tallies from the rows, if `published`, and counted ones from the rows and
+        the dirty rows.
+        """
+        differences = self._compare_published() if published else []
+        for key, value in dirty.items():
+            self.shard.replay(key, value)
+        return differences + _differences("counted", counted, dict(self.shard.tallies()))
+
+    def _compare_published(self) -> list[str]:
         recounted = dict(self.shard.tallies())
         policy = self.shard.policy.value
         published = {
@@ -168,10 +177,7 @@ class _AuditedLogs:
             for key, last in self.published.tallies().items()
             if last is None or key in recounted or any(last[1].values())
         }
-        differences = _differences("published", published, recounted)
-        for key, value in dirty.items():
-            self.shard.replay(key, value)
-        return differences + _differences("counted", counted, dict(self.shard.tallies()))
+        return _differences("published", published, recounted)
 
 
 def _collected(owned: OwnedPartition, counted: dict[bytes, Any]) -> Iterator[None]:

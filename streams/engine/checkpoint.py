@@ -116,10 +116,7 @@ class Checkpoint:
         does.
         """
         self.health.checkpoint_since = time.monotonic()
-        rows = []
-        for owned in partitions:
-            rows.append(owned.shard.dirty)
-            owned.shard.dirty = {}
+        rows = [owned.take_rows() for owned in partitions]
         self._tell_drained()
         await _all(owned.ledger.append(of.items()) for owned, of in zip(partitions, rows, strict=True))
         self.on_step("rows appended")

@@ -4,7 +4,7 @@ In the order of one generation:
 
 - restore: `assign`, `replayed`, `claimed`, `half_open`, `restored`, then `begin_generation`;
 - events: `applied` after each part of a batch, `processed` after the batch; `saw` while the circuit breaker is open;
-- checkpoint: `freeze`, `begin_drain` and `draining`, and `checkpointed` once it is written;
+- checkpoint: `take_rows` ahead of it, `freeze`, `begin_drain` and `draining`, and `checkpointed` once it is written;
 - the end: `end_generation`. A partition that stays with the worker keeps its shard for the next restore.
 
 Quarantine: `quarantine` stops a partition whose logs or sources cannot be read correctly, or which has too many
@@ -63,6 +63,7 @@ class OwnedPartition:
         "_oldest",
         "_thawed",
         "_unchanged_elsewhere",
+        "ahead",
         "behind",
         "changed",
         "checkpointed_at",
@@ -114,6 +115,8 @@ class OwnedPartition:
         """Why the partition is in quarantine; None when it is not."""
         self.changed = False
         """Whether the next checkpoint has something to write or to release."""
+        self.ahead = False
+        """Whether the ledger has rows whose tallies only the next checkpoint publishes."""
         self.checkpointed_at = 0.0
         """When the last checkpoint was written, in monotonic seconds."""
         self.complete = Completeness()
@@ -292,13 +295,21 @@ class OwnedPartition:
         while self.frozen:
             await self._thawed.wait()
 
+    def take_rows(self) -> dict[bytes, bytes]:
+        """Take the dirty rows, for the ledger, ahead of the checkpoint that publishes what they change; the caller
+        writes them, or the process ends.
+        """
+        rows, self.shard.dirty = self.shard.dirty, {}
+        self.ahead = self.ahead or bool(rows)
+        return rows
+
     def begin_drain(self) -> Drained:
         """Take rows and positions of what the next checkpoint writes; the caller writes all of it, or the process ends.
 
         The tallies of the same moment follow by `draining`, before the shard changes.
         """
         oldest, self._oldest = self._oldest, []
-        self.changed = False
+        self.changed = self.ahead = False
         self._unchanged_elsewhere = True
         seen_by = seen_offsets(self.worker, self.held, self.seen_by, self.positions)
         rows, self.shard.dirty = self.shard.dirty, {}

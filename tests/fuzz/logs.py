@@ -67,6 +67,8 @@ class LogPartition:
 
     records: list[_Record] = field(default_factory=list)
     end: int = 0
+    start: int = 0
+    """The oldest offset that is left. Compaction does not move it."""
 
     def append(self, rows: Iterable[Row]) -> int:
         """Append records; returns the offset of the first."""
@@ -75,6 +77,11 @@ class LogPartition:
             self.records.append(_Record(self.end, row_key, value))
             self.end += 1
         return base
+
+    def delete(self, before: int) -> None:
+        """Delete the records before an offset."""
+        self.start = before
+        self.records = [record for record in self.records if record.offset >= before]
 
     def compact(self) -> None:
         """Keep the last record of each key."""
@@ -108,7 +115,7 @@ class _Batch:
 
 
 @dataclass(slots=True)
-class _Client:
+class LogsClient:
     """Producer, reader and group together, on logs in memory."""
 
     logs: Logs
@@ -127,6 +134,9 @@ class _Client:
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
         self.positions[tp] = offset
+
+    async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return {tp: self.logs[tp.topic, tp.partition].start for tp in partitions}
 
     def highwater(self, tp: TopicPartition) -> int:
         return self.logs[tp.topic, tp.partition].end
@@ -157,8 +167,8 @@ class _Client:
         return True
 
 
-async def _fetch(consumer: Any, wanted: Collection[TopicPartition], _: float) -> list[Batch]:
-    client: _Client = consumer
+async def fetched(consumer: Any, wanted: Collection[TopicPartition], _: float) -> list[Batch]:
+    client: LogsClient = consumer
     return client.read(wanted)
 
 
@@ -171,7 +181,7 @@ def restored(
     logs: Logs, *, accept_loss: bool = False, facts: Iterable[Fact] = (), max_tallies: int = MAX_TALLIES
 ) -> dict[int, OwnedPartition]:
     """Restore both partitions, and checkpoint these facts, all of the damaged partition; returns them by number."""
-    client: Any = _Client(logs)
+    client: Any = LogsClient(logs)
     group: Any = SimpleNamespace(
         assigned=client.assigned,
         committed=client.committed,
@@ -214,7 +224,7 @@ def restored(
                 first.shard.apply(fact)
             await checkpoint([first])
 
-    with patch.object(log_module, "fetch", _fetch):
+    with patch.object(log_module, "fetch", fetched):
         asyncio.run(run())
     return {each.partition: each for each in owned}
 
