@@ -259,12 +259,7 @@ async def apply(
         counts = await _counts(admin)
         existing = {name: counts[name] for name in topics.copartitioned if name in counts}
         wanted = partitions or next(iter(existing.values()), DEFAULT_PARTITIONS)
-        wrong = [f"{name} has {count}" for name, count in existing.items() if count != wanted]
-        if wrong:
-            raise TopicsError(
-                f"the number of partitions cannot change: {', '.join(wrong)}, requested {wanted}. To change it, "
-                "`export` the ledger and `load` it under a new prefix"
-            )
+        _expect_partitions(topics, counts, wanted)
         if replication == 0:
             replication = min(3, len((await admin.describe_cluster())["brokers"]))
         created = []
@@ -272,10 +267,21 @@ async def apply(
             name = getattr(topics, spec.role)
             if name not in counts and await _create(admin, name, spec, spec.partitions or wanted, replication):
                 created.append(name)
-        await _wait_until_listed(admin, topics)
+        # Another process may have created the others meanwhile.
+        _expect_partitions(topics, await _wait_until_listed(admin, topics), wanted)
         return created
     finally:
         await admin.close()
+
+
+def _expect_partitions(topics: Topics, counts: Mapping[str, int], wanted: int) -> None:
+    """Raise TopicsError when a partitioned topic has another number of partitions."""
+    wrong = [f"{name} has {counts[name]}" for name in topics.copartitioned if counts.get(name, wanted) != wanted]
+    if wrong:
+        raise TopicsError(
+            f"the number of partitions cannot change: {', '.join(wrong)}, requested {wanted}. To change it, "
+            "`export` the ledger and `load` it under a new prefix"
+        )
 
 
 async def diff(
@@ -338,7 +344,9 @@ async def read_configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict
     for response in responses:
         for resource in response.to_object()["resources"]:
             entries = resource["config_entries"]
-            found[resource["resource_name"]] = {entry["config_names"]: entry["config_value"] for entry in entries}
+            found[resource["resource_name"]] = {
+                entry["config_names"]: entry["config_value"] for entry in entries if entry["config_value"] is not None
+            }
     return found
 
 
@@ -355,10 +363,12 @@ async def _create(admin: AIOKafkaAdminClient, name: str, spec: TopicSpec, partit
     return bool(error["error_code"] == 0)
 
 
-async def _wait_until_listed(admin: AIOKafkaAdminClient, topics: Topics) -> None:
-    """Wait until the broker lists all topics: metadata of a created topic spreads with a delay."""
+async def _wait_until_listed(admin: AIOKafkaAdminClient, topics: Topics) -> dict[str, int]:
+    """Wait until the broker lists all topics: metadata of a created topic spreads with a delay. Returns the number of
+    partitions by topic.
+    """
     deadline = time.monotonic() + _LISTED_SECONDS
-    while missing := set(_names(topics)) - (await _counts(admin)).keys():
+    while missing := set(_names(topics)) - (counts := await _counts(admin)).keys():
         if time.monotonic() > deadline:
             names = ", ".join(sorted(missing))
             raise TopicsError(
@@ -366,3 +376,4 @@ async def _wait_until_listed(admin: AIOKafkaAdminClient, topics: Topics) -> None
                 "`topics apply` again: it goes on with what exists"
             )
         await asyncio.sleep(0.05)
+    return counts

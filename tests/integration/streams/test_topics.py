@@ -12,8 +12,19 @@ from click.testing import CliRunner
 from aggregator.days import DAY_MS
 from eval_alignment.commands.topics import topics as topics_command
 from eval_alignment.local.broker import EmbeddedBroker
+from streams.kafka import topics as topic_table
 from streams.kafka.record_limits import read_record_limits
-from streams.kafka.topics import TABLE, Topics, TopicsDiff, TopicsError, apply, check, diff, partition_counts
+from streams.kafka.topics import (
+    TABLE,
+    Topics,
+    TopicsDiff,
+    TopicsError,
+    TopicSpec,
+    apply,
+    check,
+    diff,
+    partition_counts,
+)
 from tests.support.ports import free_port
 
 CONFIGS = {spec.role: spec.configs for spec in TABLE}
@@ -47,6 +58,21 @@ async def test_topics_can_be_created_by_several_processes_together(client: dict[
     created = await asyncio.gather(*(apply(client, topics, 2) for _ in range(3)))
     assert sorted(name for names in created for name in names) == sorted(dataclasses.astuple(topics))
     assert await diff(client, topics, 2) == TopicsDiff([], [])
+
+
+async def test_topics_of_two_numbers_of_partitions_at_the_same_time_are_an_error(
+    client: dict[str, Any], topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = topic_table._create
+
+    async def after_another(admin: Any, name: str, spec: TopicSpec, partitions: int, replication: int) -> bool:
+        if name == topics.facts:
+            await create(admin, name, spec, 4, replication)
+        return await create(admin, name, spec, partitions, replication)
+
+    monkeypatch.setattr(topic_table, "_create", after_another)
+    with pytest.raises(TopicsError, match=rf"cannot change: {topics.facts} has 4, requested 2"):
+        await apply(client, topics, 2)
 
 
 async def test_the_number_of_partitions_never_changes(client: dict[str, Any], topics: Topics) -> None:
