@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Self
 import cramjam
 from aiokafka import ConsumerRecord
 
-from aggregator.facts import Fact
+from aggregator.facts import LATEST_AT, Fact
 from streams.events import messages
 from streams.events.cloudevents import is_utf8
 from streams.events.decoder import Decoder, Kind, Rejection
@@ -36,6 +36,7 @@ _FIRST: Final = "alignment-topic"
 _FIRST_OF_BODY: Final = "alignment-source"
 _PARTS: Final = ("value", "headers", "key")
 _RECORDS: Final = RECORDS.removeprefix("alignment-")
+_SHOWN: Final = 30
 
 
 class Identity(NamedTuple):
@@ -147,7 +148,7 @@ def parse_dead_letter(record: DeadRecord) -> StoredDeadLetter:
     try:
         return StoredDeadLetter(
             identity=_identity(added, record.key),
-            timestamp=int(added["received" if "source" in added else "timestamp"]),
+            timestamp=_number(added, "received" if "source" in added else "timestamp"),
             stage=added["stage"],
             reason=added["reason"],
             detail=added["detail"],
@@ -155,7 +156,7 @@ def parse_dead_letter(record: DeadRecord) -> StoredDeadLetter:
             packed=None if record.value is None else bytes(cramjam.zstd.compress(record.value, _LEVEL)),
             headers=headers[:start],
             left_out=[part for part in _PARTS if f"{part}-sha256" in added],
-            records=int(added[_RECORDS]) if _RECORDS in added else None,
+            records=_number(added, _RECORDS) if _RECORDS in added else None,
         )
     except KeyError as error:
         raise ValueError(f"no header alignment-{error.args[0]}") from error
@@ -164,7 +165,20 @@ def parse_dead_letter(record: DeadRecord) -> StoredDeadLetter:
 def _identity(added: Mapping[str, str], key: bytes | None) -> Identity | BodyIdentity:
     if "source" in added:
         return BodyIdentity(added["source"], (key or b"").decode(errors="replace"))
-    return Identity(added["topic"], int(added["partition"]), int(added["offset"]))
+    return Identity(added["topic"], _number(added, "partition"), _number(added, "offset"))
+
+
+def _number(added: Mapping[str, str], name: str) -> int:
+    """The number of an added header. A time that no calendar has is the nearest one that it has: a producer can set any
+    where topics do not have the broker's. Raises ValueError.
+    """
+    text = added[name]
+    number = int(text)
+    if name in ("received", "timestamp"):
+        return min(max(number, 0), LATEST_AT)
+    if not 0 <= number < 1 << 63:
+        raise ValueError(f"header alignment-{name} is out of range: {text[:_SHOWN]}")
+    return number
 
 
 class ReadDeadLetter(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aggregator.days import timestamp
 from streams.events.decoder import MAX_VALUE_BYTES, Decoder, Rejection
 from streams.events.reasons import Reason
 from streams.kafka.batches import UnreadableRecords
@@ -13,7 +14,7 @@ from streams.kafka.dead_letters import RejectedBody, RejectedRecord, compose, co
 from streams.kafka.record_batches import ParsedRecord
 from streams.kafka.record_limits import MAX_CARRIED_BYTES
 from streams.kafka.topics import Topics
-from streams.requeue import BodyIdentity, parse_dead_letter, read_dead_letters
+from streams.requeue import BodyIdentity, ReadDeadLetter, parse_dead_letter, read_dead_letters
 
 UNUSED: Any = SimpleNamespace()
 REJECTION = Rejection(Reason.UNKNOWN_SHAPE, "expected an object - at `$`")
@@ -83,3 +84,27 @@ def test_records_that_could_not_be_read_are_not_requeued() -> None:
     assert (parsed.records, parsed.headers) == (1234, [])
     obstacle = parsed.obstacle(Topics().sources, Decoder())
     assert obstacle == "it stands for 1,234 records that could not be read: send the originals again"
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "shown"),
+    [
+        ("alignment-timestamp", str(-(2**62)), "1970-01-01T00:00:00.000Z"),
+        ("alignment-timestamp", str(2**63 - 1), "9999-12-31T23:59:59.999Z"),
+        ("alignment-timestamp", "9" * 5000, None),
+        ("alignment-offset", str(2**63), None),
+        ("alignment-partition", "-1", None),
+        ("alignment-records", str(10**30), None),
+    ],
+)
+def test_numbers_that_no_broker_has_end_no_command(header: str, value: str, shown: str | None) -> None:
+    """A producer sets any time where a topic does not have the broker's."""
+    letter = compose(RejectedRecord(Topics().annotations, 0, ParsedRecord(7, 1, b"k", b"{}", []), REJECTION))
+    headers = [*letter.headers, (header, value.encode())]
+    record: Any = SimpleNamespace(partition=0, offset=3, timestamp=1, key=b"k", value=b"{}", headers=headers)
+    read = ReadDeadLetter.of(record).parsed
+    if shown is None:
+        assert isinstance(read, str)
+    else:
+        assert not isinstance(read, str)
+        assert timestamp(read.timestamp) == shown
