@@ -30,6 +30,7 @@ from aggregator.shard import Shard
 from aggregator.tallies import WaitingState
 from streams.events.decoder import Decoder, Kind, Rejection
 from streams.kafka.batches import Batch, Record
+from streams.runtime.chunks import CHUNK_SECONDS
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from streams.runtime.metrics import WorkerMetrics
@@ -43,6 +44,8 @@ ADOPT_RECORDS: Final = 10_000
 """Records of one item that are merged together; the rest follows in pieces."""
 WORK_OFF_RECORDS: Final = 500
 """Records of owed items that are merged between two awaits."""
+WORK_OFF_STEP: Final = 10
+"""Of these, records after which the time is looked at: one may move as many comparisons as its item has annotations."""
 WORK_OFF_ITEMS: Final = 20
 """Owed items that are looked up between two awaits."""
 FLUSH_BYTES: Final = 24 << 20
@@ -338,8 +341,17 @@ class WaitingEvaluations:
                 self.on_step("swept")
         if part.found:
             worked = True
-            self._merge_found(part, [part.found.popleft() for _ in range(min(WORK_OFF_RECORDS, len(part.found)))])
+            self._merge_some(part)
         return worked
+
+    def _merge_some(self, part: WaitingPartition) -> None:
+        """Merge the first records that were found, for as long as a chunk of live events may take."""
+        until = time.monotonic() + CHUNK_SECONDS
+        for first in range(0, min(WORK_OFF_RECORDS, len(part.found)), WORK_OFF_STEP):
+            step = min(WORK_OFF_STEP, WORK_OFF_RECORDS - first, len(part.found))
+            self._merge_found(part, [part.found.popleft() for _ in range(step)])
+            if time.monotonic() >= until:
+                break
 
     # ---- checkpoints
 

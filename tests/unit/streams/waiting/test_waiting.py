@@ -168,6 +168,19 @@ def test_more_records_than_fit_are_merged_in_pieces_and_owed(monkeypatch: pytest
     assert worker.part.settled.adopted_to == 40
 
 
+def test_slow_records_are_merged_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may move the comparisons of a hundred thousand annotations, and heartbeats wait meanwhile."""
+    monkeypatch.setattr(module, "ADOPT_RECORDS", 0)
+    monkeypatch.setattr(module, "WORK_OFF_STEP", 2)
+    monkeypatch.setattr(module, "CHUNK_SECONDS", 0.0)
+    worker = Worker()
+    worker.live(*(record(evaluation(metric=f"m{index}"), index) for index in range(5)), record(annotation()))
+    rows = [len(worker.rows)]
+    while worker.waiting.work_off(worker.part):
+        rows.append(len(worker.rows))
+    assert rows == [1, 3, 5, 6]
+
+
 def test_an_item_with_more_than_fits_into_memory_is_looked_up_part_by_part() -> None:
     worker = Worker()
     worker.store.part = 2
