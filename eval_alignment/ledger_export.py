@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 import orjson
+from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from aggregator.facts import Evaluation, Fact, encode, key, parse, version
@@ -17,9 +18,9 @@ from streams.events.decoder import KIND_OF, Decoder, Kind, Rejection
 from streams.events.encoder import encode_event
 from streams.kafka.client import KafkaClient
 from streams.kafka.decide import decide
-from streams.kafka.scan import Records, scan
+from streams.kafka.scan import Records, bounds, scan
 from streams.kafka.topics import Topics, partition_counts
-from streams.ledger.claim import CLAIM_KEY, parse_claim
+from streams.ledger.claim import CLAIM_KEY, Claim, parse_claim
 from streams.ledger.passed_over import PassedOver
 from streams.runtime.errors import EvalAlignmentError
 from streams.runtime.exit_codes import ExitCode
@@ -49,6 +50,8 @@ class Ledger:
     """Version and value of each row, by key."""
     missing: list[int] = field(default_factory=list)
     """Partitions whose tallies are ahead of the ledger's end, so that rows are missing."""
+    cut: list[int] = field(default_factory=list)
+    """Partitions whose ledger lost its beginning since it was claimed, so that rows are missing."""
     unprocessed: int = 0
     """Number of source events that were not processed at the last checkpoint."""
     skipped: dict[str, PassedOver] = field(default_factory=dict)
@@ -135,18 +138,23 @@ async def read_ledger(
 
     # Workers write rows before tallies. The ledger is read after the tallies, so it must reach their positions.
     markers = await last_markers(client, topics, unreadable)
-    ids: dict[int, str] = {}
+    claims: dict[int, Claim] = {}
     read = 0
 
     def fold(_: int, records: Records) -> None:
         nonlocal read
-        _merge(ledger, ids, topics.facts, records, unreadable)
+        _merge(ledger, claims, topics.facts, records, unreadable)
         read += len(records)
         progress(read)
 
     ends = await scan(client, topics.facts, fold)
+    starts, _ = await bounds(client, [TopicPartition(topics.facts, partition) for partition in ends])
+    begun = {number: claims[number].start if number in claims else 0 for number in ends}
+    ledger.cut = sorted(tp.partition for tp, start in starts.items() if start > begun[tp.partition])
     for partition, (last, _) in sorted(markers.items()):
-        if last["ledger"] == ids.get(partition, last["ledger"]) and last["position"] > ends.get(partition, 0):
+        claim = claims.get(partition)
+        same = claim is None or claim.ledger == last["ledger"]
+        if same and last["position"] > ends.get(partition, 0):
             ledger.missing.append(partition)
         ledger.rebuilding += last.get("waiting", {}).get("rebuilding", 0)
         ledger.unprocessed += sum(max(0, s["end"] - s["position"]) for s in last["sources"].values())
@@ -217,7 +225,7 @@ async def last_markers(
     return markers
 
 
-def _merge(ledger: Ledger, ids: dict[int, str], topic: str, records: Records, unreadable: OnUnreadable) -> None:
+def _merge(ledger: Ledger, claims: dict[int, Claim], topic: str, records: Records, unreadable: OnUnreadable) -> None:
     for record in records:
         row, value = record.key, record.value
         if row is not None and value is None:
@@ -226,7 +234,7 @@ def _merge(ledger: Ledger, ids: dict[int, str], topic: str, records: Records, un
             if row is None or value is None:
                 raise ValueError("no key")
             if row == CLAIM_KEY:
-                ids[record.partition] = parse_claim(value).ledger
+                claims[record.partition] = parse_claim(value)
                 continue
             candidate = version(parse(row, value))
         except ValueError as error:

@@ -30,7 +30,7 @@ from streams.kafka.topics import TopicsError
 @click.option(
     "--skip-unreadable",
     is_flag=True,
-    help="Write every row that can be read. Names the records that cannot be read, and ends with exit code 1.",
+    help="Write every row that can be read. Names what cannot be read or is lost, and ends with exit code 1.",
 )
 @click.option(
     "--waiting",
@@ -51,6 +51,9 @@ def export(*, brokers: str | None, queue: str | None, output: Path, skip_unreada
         raise kafka_wiring.failure(chosen, error) from error
     except (TopicsError, LedgerError) as error:
         raise click.ClickException(str(error)) from error
+    lost = _lost(ledger)
+    if lost and not skip_unreadable:
+        raise click.ClickException(f"{lost}. `export --skip-unreadable` writes the rows that are left")
     written = _write(ledger, queue, output)
     rows = len(ledger.rows) - ledger.waiting
     click.echo(f"{written} events written, {rows} rows in the ledger", err=True)
@@ -62,13 +65,17 @@ def export(*, brokers: str | None, queue: str | None, output: Path, skip_unreada
         click.echo(f"{ledger.unprocessed} source events are not processed yet and not in the export", err=True)
     for where, records in sorted(ledger.skipped.items()):
         click.echo(f"skipped in {where}: {records.take()}", err=True)
-    if ledger.missing:
-        listed = ", ".join(map(str, ledger.missing))
-        raise click.ClickException(
-            f"the ledger is incomplete: it ends before the position of its tallies in partitions {listed}"
-        )
+    if lost:
+        raise click.ClickException(f"{lost}; the rows that are left are written")
     if ledger.skipped:
         raise click.ClickException("records of the ledger or the tallies could not be read; the other rows are written")
+
+
+def _lost(ledger: Ledger) -> str:
+    """What the ledger lost, in words; empty when it is complete."""
+    lost = {"lost its beginning": ledger.cut, "ends before the position of its tallies": ledger.missing}
+    listed = [f"it {how} in partitions {', '.join(map(str, numbers))}" for how, numbers in lost.items() if numbers]
+    return f"the ledger is incomplete: {'; '.join(listed)}" if listed else ""
 
 
 def _write(ledger: Ledger, queue: str | None, output: Path) -> int:

@@ -236,6 +236,8 @@ class Restore:
     # ---- 3. the claim
 
     async def _claim(self, partitions: Sequence[OwnedPartition]) -> None:
+        starts = await self._starts(sound(partitions))
+        self._salvage.check_starts(sound(partitions), starts)
         self._salvage.check_claims(self.owned, sound(partitions))
         # Partition 0 first: its first claim creates the ledger id.
         claims: dict[int, Claim] = {}
@@ -244,7 +246,7 @@ class Restore:
             if ledger is None:
                 owned.quarantine(f"{self.topics.facts}[0] is in quarantine, and its claim creates the ledger id")
             else:
-                claims[owned.partition] = self._new_claim(ledger)
+                claims[owned.partition] = self._new_claim(ledger, starts[owned.partition])
         claimed = sound(partitions)
         offsets = await asyncio.gather(
             *(owned.ledger.append_blindly((CLAIM_KEY, claims[owned.partition].encode())) for owned in claimed)
@@ -255,9 +257,23 @@ class Restore:
         await self._read([owned.ledger for owned in claimed], self._replayer(claimed), until)
         self._salvage.check_rows(self.owned)
 
-    def _new_claim(self, ledger: str) -> Claim:
-        at, waits = int(time.time() * 1000), self.waiting is not None
-        return new_claim(ledger, self.partitions, self.policy, self.name, at, waiting=waits, pseudonyms=self.pseudonyms)
+    async def _starts(self, partitions: Sequence[OwnedPartition]) -> dict[int, int]:
+        """By partition, the oldest offset that its ledger has."""
+        logs = {owned.ledger.tp: owned.partition for owned in partitions}
+        starts = await self.reader.beginning_offsets(list(logs)) if logs else {}
+        return {logs[tp]: offset for tp, offset in starts.items()}
+
+    def _new_claim(self, ledger: str, start: int) -> Claim:
+        return new_claim(
+            ledger,
+            self.partitions,
+            self.policy,
+            self.name,
+            int(time.time() * 1000),
+            waiting=self.waiting is not None,
+            pseudonyms=self.pseudonyms,
+            start=start,
+        )
 
     async def _first_id(self, partition: int, claimed: Claim | None) -> str | None:
         """The ledger id for a partition without a claim; None if this worker has partition 0 and cannot claim it.

@@ -5,7 +5,7 @@ continues with what is left. It is bounded, and what was accepted once is not as
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
@@ -72,19 +72,50 @@ class Salvage:
             for owned in lost:
                 owned.quarantine(f"{loss}. {ExitCode.LEDGER_LOST.action}")
 
+    def check_starts(self, claimed: Iterable[OwnedPartition], starts: Mapping[int, int]) -> None:
+        """Put partitions in quarantine whose ledger lost its beginning, unless that is accepted.
+
+        Compaction never moves the oldest offset of a partition: a deletion by age or by size does, or an operator.
+
+        Args:
+            claimed: partitions whose predecessors' claims are known.
+            starts: by partition, the oldest offset that its ledger has.
+        """
+        for owned in claimed:
+            start = starts[owned.partition]
+            if owned.claim is None or start <= owned.claim.start:
+                continue
+            loss = (
+                f"{self.facts}[{owned.partition}] begins at offset {start}, it began at {owned.claim.start} when it "
+                "was claimed, and compaction does not change that: rows were deleted"
+            )
+            if self.accept_loss:
+                _log.warning("lost rows accepted, continuing with those that are left: %s", loss)
+            else:
+                owned.quarantine(
+                    f"{loss}. Set cleanup.policy=compact. Restore the topic, or start the worker once with "
+                    "`--accept-loss` to continue with the rows that are left"
+                )
+
     def check_claims(self, partitions: Iterable[OwnedPartition], claimed: Iterable[OwnedPartition]) -> None:
         """Check the claims of predecessors in `claimed`. One that differs from the other partitions' is no worker's.
 
         Raises FatalError when the claims of all partitions say that this worker must not continue.
         """
-        agreeing = any(owned.claim is not None and owned.claim.partitions == self.partitions for owned in partitions)
+        claims = [owned.claim for owned in partitions if owned.claim is not None]
+        named_alike = sum(claim.pseudonyms == self.pseudonyms for claim in claims)
+        is_foreign = {
+            ExitCode.PARTITIONS_CHANGED: any(claim.partitions == self.partitions for claim in claims),
+            # Most of them: a worker with a wrong key must write nothing.
+            ExitCode.USAGE: 2 * named_alike > len(claims),
+        }
         for owned in claimed:
             if owned.claim is None:
                 continue
             try:
                 check_claim(owned.claim, self.partitions, f"{self.facts}[{owned.partition}]", self.pseudonyms)
             except FatalError as error:
-                if not agreeing or error.exit_code is not ExitCode.PARTITIONS_CHANGED:
+                if not is_foreign.get(error.exit_code, False):
                     raise
                 if self.accept_loss:
                     _log.warning("claim replaced: %s", error)
@@ -109,7 +140,7 @@ class Salvage:
             where = f"{self.tallies}[{owned.partition}]"
             _log.warning("%s: passed over what is no tally: %s. Only workers may write there", where, described)
 
-    async def outgrow(self, owned: OwnedPartition, highest: int, claim_of: Callable[[str], Claim]) -> None:
+    async def outgrow(self, owned: OwnedPartition, highest: int, claim_of: Callable[[str, int], Claim]) -> None:
         """Outgrow position `highest`, from which tallies were published, although the ledger ends before it.
 
         Readers keep what has the higher position, so new rows must come after every published position, or belong to
@@ -118,7 +149,7 @@ class Salvage:
         Args:
             owned: the partition; this worker is its only writer.
             highest: the position.
-            claim_of: makes this worker's claim of a ledger id.
+            claim_of: makes this worker's claim of a ledger id that begins at an offset.
         """
         ledger, claim = owned.ledger, owned.claim
         assert claim is not None, "only claimed partitions are compared"
@@ -129,7 +160,7 @@ class Salvage:
             _log.warning("shortened ledger accepted, filling it with claims: %s", loss)
             await ledger.append(repeat((CLAIM_KEY, claim.encode()), highest - ledger.next + 1))
         else:
-            renewal = claim_of(renewed(claim.ledger))
+            renewal = claim_of(renewed(claim.ledger), claim.start)
             _log.warning("shortened ledger accepted, continuing under ledger id %s: %s", renewal.ledger, loss)
             await ledger.append([(CLAIM_KEY, renewal.encode())])
             owned.claimed(renewal)

@@ -60,6 +60,10 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     """
     pseudonyms: str = ""
     """Fingerprint of the key of annotators' pseudonyms; empty where they have their names."""
+    start: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """The oldest offset of the partition when it was claimed. Compaction leaves it: where it is higher now, rows were
+    deleted. Release 0.1.0 did not state it.
+    """
 
     @property
     def waits(self) -> bool:
@@ -89,12 +93,21 @@ def parse_claim(value: bytes) -> Claim:
 
 
 def new_claim(
-    ledger: str, partitions: int, policy: Policy, owner: str, at: int, *, waiting: bool, pseudonyms: str = ""
+    ledger: str,
+    partitions: int,
+    policy: Policy,
+    owner: str,
+    at: int,
+    *,
+    waiting: bool,
+    pseudonyms: str = "",
+    start: int = 0,
 ) -> Claim:
     """A claim of the lowest version that states it, so that earlier releases go on where they can."""
     if policy is Policy.MAJORITY or pseudonyms:
-        return Claim(ledger, partitions, policy, SCHEMA, owner, at, waiting, pseudonyms=pseudonyms)
-    return Claim(ledger, partitions, policy, WAITING_SCHEMA if waiting else WAITING_SCHEMA - 1, owner, at)
+        return Claim(ledger, partitions, policy, SCHEMA, owner, at, waiting, pseudonyms=pseudonyms, start=start)
+    schema = WAITING_SCHEMA if waiting else WAITING_SCHEMA - 1
+    return Claim(ledger, partitions, policy, schema, owner, at, start=start)
 
 
 def check_schema(claim: Claim, where: str) -> None:

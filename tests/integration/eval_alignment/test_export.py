@@ -7,7 +7,9 @@ from typing import Any
 
 import orjson
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from click.testing import CliRunner, Result
 
 from aggregator.facts import Annotation, Evaluation, Fact, QueueItem, encode, key
@@ -58,6 +60,21 @@ class Installation:
     def closed(self, partition: int, position: int, sources: dict[str, Any], ledger: str = "one", **more: Any) -> None:
         value = {"ledger": ledger, "position": position, "policy": "each", "at": AT, "sources": sources, **more}
         self.write(self.topics.tallies, partition, [(MARKER_KEY, orjson.dumps(value))])
+
+    def delete(self, topic: str, partition: int, before: int) -> None:
+        """Delete records, which takes a policy that allows it."""
+
+        async def delete() -> None:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)
+            await admin.start()
+            try:
+                policy = {"cleanup.policy": "compact,delete"}
+                await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, policy)])
+                await admin.delete_records({TopicPartition(topic, partition): RecordsToDelete(before)})
+            finally:
+                await admin.close()
+
+        asyncio.run(delete())
 
     async def evaluate(self, events: Sequence[Evaluation], aborted: Sequence[Evaluation]) -> None:
         """Send evaluations, those of an aborted transaction, two that no worker accepts, and a record without key."""
@@ -155,6 +172,26 @@ def test_an_export_of_a_ledger_that_lost_its_end_fails(installation: Installatio
     assert "partitions 1" in result.stderr
     installation.ledger(1, LEDGER[1])
     assert installation.export().exit_code == 0
+
+
+def test_an_incomplete_export_replaces_no_backup(installation: Installation, tmp_path: Path) -> None:
+    """A ledger whose topic deletes has fewer rows, day by day."""
+    target = tmp_path / "backup.ndjson"
+    installation.ledger(0, LEDGER[0])
+    assert installation.export("--output", str(target)).exit_code == 0
+    backup = target.read_bytes()
+    installation.delete(installation.topics.facts, 0, before=2)
+    installation.ledger(0, [])
+    result = installation.export("--output", str(target))
+    assert (result.exit_code, target.read_bytes()) == (1, backup)
+    assert "it lost its beginning in partitions 0" in result.stderr
+    result = installation.export("--output", str(target), "--skip-unreadable")
+    assert (result.exit_code, winners(decoded(target.read_bytes()))) == (1, winners(LEDGER[0][1:]))
+    # Accepted by a worker.
+    installation.write(
+        installation.topics.facts, 0, [(CLAIM_KEY, Claim("one", 2, "each", 1, "w", AT, start=2).encode())]
+    )
+    assert installation.export("--output", str(target)).exit_code == 0
 
 
 def test_an_export_ignores_the_tallies_of_a_former_ledger(installation: Installation) -> None:

@@ -13,6 +13,7 @@ import orjson
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from faust.types import TP
 
 from aggregator.policy import Policy
@@ -77,6 +78,38 @@ async def test_a_ledger_shorter_than_its_tallies_is_named_and_outgrown_when_that
 
     await rig.until("outgrown", outgrown)
     await rig.produce(facts[:1])
+    await rig.settled()
+    await rig.verify(facts)
+
+
+async def test_a_ledger_that_lost_its_beginning_is_named_and_continued_only_when_that_is_accepted(rig: Rig) -> None:
+    """Its topic may delete, by age or by hand, as that of every other kind of topic does."""
+    facts = history(seed=29, events=1_000, items=50)
+    await rig.produce(facts)
+    for _ in range(2):
+        worker = rig.worker()
+        await rig.restored(worker)
+        await rig.settled()
+        worker.kill()
+    cut = TopicPartition(rig.topics.facts, 2)
+    policy = {"cleanup.policy": "compact,delete"}
+    await rig.administer(
+        lambda admin: admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, rig.topics.facts, policy)])
+    )
+    await rig.administer(lambda admin: admin.delete_records({cut: RecordsToDelete(50)}))
+    quarantining = rig.worker()
+    await rig.restored(quarantining)
+    assert "partition 2 is in quarantine" in quarantining.text()
+    assert "begins at offset 50, it began at 0" in quarantining.text()
+    quarantining.kill()
+    for accept_loss in (True, False):
+        continuing = rig.worker(accept_loss=accept_loss)
+        await rig.restored(continuing)
+        assert "in quarantine" not in continuing.text()
+        if accept_loss:
+            continuing.kill()
+    # A backup has the rows that are lost; all others are duplicates.
+    await rig.produce(facts)
     await rig.settled()
     await rig.verify(facts)
 

@@ -1,18 +1,26 @@
 """A restore of ledgers and tallies that hold records of other writers: repaired, or one partition in quarantine."""
 
+from functools import partial
+
+import msgspec
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from aggregator.facts import Annotation, Evaluation, Fact, key
 from aggregator.ledger_ids import common_id
+from aggregator.policy import Policy
+from aggregator.shard import Shard
 from aggregator.tallies import MARKER_KEY
 from streams.engine import salvage
-from streams.ledger.claim import CLAIM_KEY, parse_claim
+from streams.engine.partition import OwnedPartition
+from streams.engine.salvage import Salvage
+from streams.ledger.claim import CLAIM_KEY, Claim, parse_claim
 from streams.ledger.replay import MAX_DAMAGED
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import FatalError
 from tests.fuzz.logs import DAMAGED, TOPICS, Logs, Row, check, counted, damaged_logs, new_logs, readable, restored
+from tests.unit.streams.engine.test_engine import UNUSED
 
 T0 = 1_780_000_000_000
 FACTS: list[Fact] = [
@@ -192,3 +200,51 @@ def test_the_claim_of_a_newer_release_ends_the_worker(logs: Logs) -> None:
     with pytest.raises(FatalError) as failure:
         restored(logs)
     assert failure.value.exit_code is ExitCode.NEWER_SCHEMA
+
+
+def test_a_ledger_that_lost_its_beginning_is_in_quarantine_until_the_loss_is_accepted(logs: Logs) -> None:
+    """A policy that deletes by age did it. The rows that are left would count less, without a sign."""
+    restored(logs)
+    ledger, tallies = logs[TOPICS.facts, DAMAGED], logs[TOPICS.tallies, DAMAGED].end
+    ledger.delete(before=2)
+    assert len(readable(logs)) == len(FACTS) - 1
+    both = restored(logs)
+    for part in ("facts.v1[0] begins at offset 2", "began at 0", "cleanup.policy=compact", "--accept-loss"):
+        assert part in (both[DAMAGED].quarantined or "")
+    assert both[1].quarantined is None
+    assert logs[TOPICS.tallies, DAMAGED].end == tallies, "nothing is published"
+    counted(logs, restored(logs, accept_loss=True)[DAMAGED], readable(logs))
+    # Once is enough, until more is lost.
+    counted(logs, restored(logs)[DAMAGED], readable(logs))
+    ledger.delete(before=3)
+    assert "begins at offset 3, it began at 2" in (restored(logs)[DAMAGED].quarantined or "")
+
+
+def test_compaction_is_no_loss(logs: Logs) -> None:
+    ledger = logs[TOPICS.facts, DAMAGED]
+    ledger.append([(row.key, row.value) for row in ledger.records])
+    ledger.compact()
+    assert ledger.records[0].offset > 0
+    counted(logs, restored(logs)[DAMAGED], FACTS)
+
+
+@pytest.mark.parametrize(("others", "is_foreign"), [(2, True), (1, False)])
+def test_a_claim_with_pseudonyms_is_no_workers_where_most_partitions_have_none(others: int, is_foreign: bool) -> None:
+    """One record must not end each worker that gets it. But a worker with a wrong key must not write names."""
+    claim = Claim("5f0c", 8, Policy.EACH, 2, "w", T0)
+    partitions = [OwnedPartition(number, Shard(number), UNUSED, UNUSED) for number in range(1 + others)]
+    for owned in partitions:
+        owned.claimed(claim)
+    foreign = partitions[0]
+    foreign.claimed(msgspec.structs.replace(claim, pseudonyms="1a" * 16, schema=4))
+    decide = partial(Salvage, "facts", "tallies", 8)
+    if not is_foreign:
+        with pytest.raises(FatalError, match="has pseudonyms of annotators"):
+            decide(accept_loss=True).check_claims(partitions, partitions)
+        return
+    decide(accept_loss=True).check_claims(partitions, partitions)
+    assert foreign.quarantined is None, "the claim of this worker replaces it"
+    decide(accept_loss=False).check_claims(partitions, partitions)
+    reasons = [owned.quarantined for owned in partitions]
+    assert "has pseudonyms of annotators" in (reasons[0] or "")
+    assert reasons[1:] == [None] * others
