@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
-from aggregator.tallies import Payload
 from streams.engine.apply import BatchApplier
 from streams.engine.audit import Audit
 from streams.engine.checkpoint import Checkpoint
@@ -38,7 +37,7 @@ from streams.runtime.failures import FatalError, end_process
 from streams.runtime.health import Health
 from streams.runtime.heap import HeapFreezer
 from streams.runtime.metrics import WorkerMetrics
-from streams.runtime.slices import run_in_slices
+from streams.runtime.slices import emptying, run_in_slices
 from streams.waiting.gauges import update_gauges
 from streams.waiting.rebuild import Rebuild
 from streams.waiting.waiting import WaitingEvaluations
@@ -243,12 +242,11 @@ class Engine:
 
     async def _apply(self, batch: Batch) -> None:
         owned = self._owned.get(batch.partition)
-        generation = self._owned.generation
-        if self._suspended or owned is None or not owned.ready or batch.generation != generation:
+        if self._suspended or owned is None or not self._takes(owned, batch):
             # Nothing is lost: every assignment starts at the committed offsets.
             return
         if batch.corrupt is not None:
-            await self._give_up_corrupt(owned, batch.corrupt)
+            await self._give_up_corrupt(owned, batch)
             return
         # A gap in what was counted before loses nothing: the topic's retention goes on while it is processed again.
         expected = owned.expected(batch.topic)
@@ -260,8 +258,8 @@ class Engine:
         self._batch_done.clear()
         try:
             for part in _split(batch, owned.seen_before.get(batch.topic, 0)):
-                if self._owned.generation == generation and owned.ready:
-                    await self._apply_part(owned, part, generation)
+                if self._takes(owned, part):
+                    await self._apply_part(owned, part)
         finally:
             self._batch_done.set()
             self._batch_ended = time.monotonic()
@@ -270,7 +268,13 @@ class Engine:
         """Whether live events come: between two small batches none waits, and the next one would."""
         return not self._batch_done.is_set() or time.monotonic() - self._batch_ended < LIVE_SECONDS
 
-    async def _apply_part(self, owned: OwnedPartition, batch: Batch, generation: int) -> None:
+    def _takes(self, owned: OwnedPartition, batch: Batch) -> bool:
+        """Whether a batch may change its partition; asked after every await. Not after its generation: the shard may be
+        in a restore then, or another worker's. And not in quarantine.
+        """
+        return owned.ready and self._owned.generation == batch.generation
+
+    async def _apply_part(self, owned: OwnedPartition, batch: Batch) -> None:
         mark = None if self._waiting is None else self._waiting.mark
         rejected = None if self._applier.paused else await self._apply_records(owned, batch)
         if rejected is None:
@@ -278,7 +282,7 @@ class Engine:
             return
         if rejected:
             await self._dead_letters.publish(rejected)
-        if self._owned.generation != generation or not owned.ready:
+        if not self._takes(owned, batch):
             return
         first, last = (batch.records[0].timestamp, batch.records[-1].timestamp) if batch.records else (None, None)
         owned.processed(batch.topic, batch.next, first, last)
@@ -286,26 +290,25 @@ class Engine:
             self._waiting.processed(owned.waiting, batch, mark)
         self._work.set()
 
-    async def _give_up_corrupt(self, owned: OwnedPartition, why: str) -> None:
+    async def _give_up_corrupt(self, owned: OwnedPartition, batch: Batch) -> None:
         """Put a partition in quarantine whose source is corrupt on the broker's disk.
 
         What was processed before is written first. No event is lost, because no position moves past the corrupt bytes.
         """
         async with self._lock:
-            if not owned.ready:
+            if not self._takes(owned, batch):
                 return
             if owned.changed:
                 await self._checkpoint([owned])
-            owned.quarantine(
-                f"{why}. Restore the broker's log, for example from a replica, and restart the worker: it reads on"
-            )
+            remedy = "Restore the broker's log, for example from a replica, and restart the worker: it reads on"
+            owned.quarantine(f"{batch.corrupt}. {remedy}")
 
     async def _apply_records(self, owned: OwnedPartition, batch: Batch) -> list[RejectedRecord] | None:
         """Apply events in chunks; returns the rejected ones, and None if the circuit breaker opens."""
         rejected: list[RejectedRecord] = []
         await owned.thawed()
         for records in self._chunks.of(batch.records):
-            if owned.quarantined is not None:
+            if not self._takes(owned, batch):
                 break
             rejected += self._applier.apply(owned, batch.topic, records, self._chunks)
             self._chunks.handled()
@@ -315,14 +318,15 @@ class Engine:
             if owned.shard.full():
                 break
             self._work.set()
-            while self._owned.dirty_rows >= MAX_DIRTY_ROWS:
+            while self._takes(owned, batch) and self._owned.dirty_rows >= MAX_DIRTY_ROWS:
                 self._urgent.set()
                 await self._checkpoint.next_drain()
             if owned.shard.uncounted >= MAX_UNCOUNTED:
                 # A checkpoint would count them too, and may be delayed.
                 async with self._lock:
-                    with owned.freeze():
-                        await run_in_slices(owned.settling())
+                    if self._takes(owned, batch):
+                        with owned.freeze():
+                            await run_in_slices(owned.settling())
             if self._waiting is not None and self._waiting.full:
                 await self._waiting.room()
             await asyncio.sleep(0)
@@ -338,14 +342,15 @@ class Engine:
         assert self._applier.circuit_breaker is not None, "only a circuit breaker pauses"
         topic = batch.topic
         following = owned.held.looked.get(topic, owned.positions[topic])
-        if batch.start <= following < batch.next:
+        if self._takes(owned, batch) and batch.start <= following < batch.next:
             rejected: list[RejectedRecord] = []
             for records in self._chunks.of([record for record in batch.records if record.offset >= following]):
                 rejected += self._applier.look(owned, topic, records, self._chunks)
                 self._chunks.handled()
                 await asyncio.sleep(0)
-            owned.saw(topic, batch.next, rejected)
-            self._work.set()
+            if self._takes(owned, batch):
+                owned.saw(topic, batch.next, rejected)
+                self._work.set()
         self._pause.update(self._applier.circuit_breaker, self._owned)
 
     # ---- waiting evaluations
@@ -390,8 +395,7 @@ class Engine:
         written = await self._checkpoint(due)
         self._pace.wrote(written)
         for one in written:
-            # To free all of them together would block the process.
-            await run_in_slices(_emptied(one.tallies))
+            await run_in_slices(emptying(one.tallies))
 
     async def _append_rows(self, partitions: Sequence[OwnedPartition]) -> None:
         """Write the rows of partitions whose tallies wait: the events of all others would wait for them."""
@@ -405,12 +409,6 @@ class Engine:
         late = [owned for owned in self._owned if owned.ready and owned.behind is not None and owned not in due]
         due += [owned for owned in late if self._checkpoint.observe(owned, now) is None]
         return [owned for owned in due if self._suspended or not self._pace.wait(owned)]
-
-
-def _emptied(published: dict[bytes, Payload]) -> Iterator[None]:
-    while published:
-        published.popitem()
-        yield
 
 
 async def fail_fast(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Iterator, MutableMapping
+from typing import Any, Final
 
 SLICE_SECONDS: Final = 0.05
 """Time of a slice. One step may take longer."""
@@ -16,3 +16,10 @@ async def run_in_slices(steps: Iterable[object]) -> None:
         if time.monotonic() >= until:
             await asyncio.sleep(0)
             until = time.monotonic() + SLICE_SECONDS
+
+
+def emptying(large: MutableMapping[Any, Any]) -> Iterator[None]:
+    """Empty it in steps: to free all of it together would block the process."""
+    while large:
+        large.popitem()
+        yield
