@@ -85,8 +85,16 @@ def _metrics(page: QueuePage) -> Sequence[Mapping[str, Any]]:
 
 
 def _trend(page: QueuePage) -> Sequence[Mapping[str, Any]]:
-    days = page.deep_dive.trend["days"] if page.deep_dive else []
-    return [{**day, "week": {}, **_week(day["week"])} for day in days]
+    chart = page.deep_dive.history if page.deep_dive else None
+    return [
+        {
+            **point.day,
+            "week": {},
+            **_week(point.day["week"]),
+            "new_versions": "; ".join(mark.text for mark in point.marks),
+        }
+        for point in (chart.points if chart else [])
+    ]
 
 
 def _week(agreed: Mapping[str, Any] | None) -> Mapping[str, Any]:

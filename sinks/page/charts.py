@@ -11,8 +11,17 @@ from math import floor
 from typing import Final, Literal
 
 from aggregator.days import day_name, day_number
+from sinks.page.version_marks import (
+    Flag,
+    VersionLevel,
+    VersionMark,
+    shares_of_versions,
+    version_flags,
+    version_levels,
+    version_marks,
+)
 from sinks.queries.calibration import ScoreCalibration
-from sinks.queries.results import Cut, JudgeChange, Trend, TrendDay, WhatIf
+from sinks.queries.results import Cut, Trend, TrendDay, WhatIf
 
 _LEFT: Final = 4.5
 """Left edge of the days in percent of the width; the labels of shares are to the left of it."""
@@ -58,15 +67,6 @@ def spark(weeks: Mapping[str, float]) -> Spark | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A new judge version in the chart; `x` in percent."""
-
-    number: int
-    x: float
-    epoch: JudgeChange
-
-
-@dataclass(frozen=True, slots=True)
 class Point:
     """A day in the chart."""
 
@@ -80,6 +80,8 @@ class Point:
     """Left edge of the area that shows its numbers, in percent."""
     width: float
     """Width of that area in percent."""
+    marks: list[VersionMark]
+    """New judge versions since the day before it in the chart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,11 @@ class TrendChart:
     """Path of alignment, of weeks where days have them."""
     grid: list[tuple[float, float]]
     ticks: list[tuple[float, str]]
-    marks: list[Mark]
+    marks: list[VersionMark]
+    """New judge versions, oldest first."""
+    flags: list[Flag]
+    levels: list[VersionLevel]
+    """Only of one metric."""
     baseline: float | None
     ceiling: float | None
 
@@ -121,13 +127,17 @@ def history(trend: Trend, baseline: float | None, ceiling: float | None, *, year
     if not days:
         return None
     drawn = [(day["day"], day["week"] or day) for day in days]
-    lowest = min([agreed["alignment"] for _, agreed in drawn] + [low for low in (baseline, ceiling) if low is not None])
+    # A new version may judge items that were annotated before it: its day belongs to the chart too.
+    last_day = max(day["day"] for day in (days[-1], *trend["epochs"]))
+    epochs = trend["epochs"] if trend["metric"] else []
+    lines = [low for low in (baseline, ceiling, *shares_of_versions(epochs)) if low is not None]
+    lowest = min([*(agreed["alignment"] for _, agreed in drawn), *lines])
     start = max(0.0, min(0.5, floor((lowest - 0.05) * 10) / 10))
     # Single days and lower bounds often lie far below the line: the axis never cuts them.
-    if min(*(day["alignment"] for day in days), *(agreed["low"] for _, agreed in drawn), 1.0) < start:
+    if min(*(day["alignment"] for day in days), *(agreed["low"] for _, agreed in drawn), *lines, 1.0) < start:
         start = 0.0
     first = date.fromisoformat(days[0]["day"])
-    width = (100 - _LEFT) / ((date.fromisoformat(days[-1]["day"]) - first).days + 1)
+    width = (100 - _LEFT) / ((date.fromisoformat(last_day) - first).days + 1)
 
     def x(day: str) -> float:
         return _LEFT + width * ((date.fromisoformat(day) - first).days + 0.5)
@@ -142,22 +152,25 @@ def history(trend: Trend, baseline: float | None, ceiling: float | None, *, year
     low = [(day, agreed["low"]) for day, agreed in reversed(drawn)]
     steps = round((1 - start) * 10)
     every = 1 if steps <= 6 else 2
-    # A mark outside these days would be outside the chart.
-    epochs = [epoch for epoch in trend["epochs"] if days[0]["day"] <= epoch["day"] <= days[-1]["day"]]
+    marks = version_marks(trend["epochs"], days[0]["day"], last_day)
+    before = ["", *(day["day"] for day in days)]
     return TrendChart(
         points=[
             Point(
                 short(day["day"], years), day, round(x(day["day"]), 2), y(day["alignment"]),
                 round(x(day["day"]) - width / 2, 2), round(width, 2),
+                [mark for mark in marks if mark.drawn and previous < mark.epoch["day"] <= day["day"]],
             )
-            for day in days
+            for previous, day in zip(before, days, strict=False)
         ],
         end=y(drawn[-1][1]["alignment"]),
         band=f"M{path(high)} {path(low)}z" if len(days) > 1 else "",
         line=f"M{path([(day, agreed['alignment']) for day, agreed in drawn])}" if len(days) > 1 else "",
         grid=[(1 - step / 10, y(1 - step / 10)) for step in range(0, steps + 1, every)],
-        ticks=_ticks(first, width, date.fromisoformat(days[-1]["day"]), years=years),
-        marks=[Mark(number, round(x(epoch["day"]), 2), epoch) for number, epoch in enumerate(epochs, start=1)],
+        ticks=_ticks(first, width, date.fromisoformat(last_day), years=years),
+        marks=marks,
+        flags=version_flags(marks, x, lambda day: short(day, years)),
+        levels=version_levels(epochs, x, y, _LEFT),
         baseline=None if baseline is None else y(baseline),
         ceiling=None if ceiling is None else y(ceiling),
     )  # fmt: skip

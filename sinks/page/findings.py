@@ -198,7 +198,7 @@ def _worse_versions(
             f"{count(test['second_only'])} and only {old} on {count(test['first_only'])}.{_error_kind(newest[metric])}",
             action="Compare the versions",
             href=f"{request.href(**compared)}#side-by-side",
-            remedies=remedies.of_version(disagreements),
+            remedies=remedies.of_version(metric, disagreements),
         )
 
 

@@ -53,9 +53,10 @@ class Remedies:
             remedies.append((TRY_THRESHOLD, f"{self.request.href(depth=metric, **more)}#whatif"))
         return [*remedies, *self.labels(), ("Export disagreements", self.request.items("/items.jsonl", **choice))]
 
-    def of_version(self, choice: Mapping[str, Value]) -> list[tuple[str, str]]:
+    def of_version(self, metric: str, choice: Mapping[str, Value]) -> list[tuple[str, str]]:
         """The remedies for a judge version that is worse; `choice` are the parameters of its disagreements."""
         return [
+            ("See it over time", f"{self.request.href(trend=metric)}#trend"),
             ("Read its disagreements", self.request.items(**choice)),
             ("Export disagreements", self.request.items("/items.jsonl", **choice)),
         ]

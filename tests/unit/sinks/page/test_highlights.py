@@ -133,7 +133,7 @@ async def test_a_version_that_is_worse_than_the_one_before_is_the_first_card(
     assert "less often than with \u2068v2\u2069, which is borderline (p = 0.031)." in card.words
     assert "McNemar" not in card.words
     assert "McNemar's exact test" in card.one("a", class_="help").attributes["aria-label"]
-    read_them, export = card.one(class_="actions").all("a")
+    _, read_them, export = card.one(class_="actions").all("a")
     compare = card.one(class_="do").one("a")
     target = await page_of(store, tmp_path, [], compare.attributes["href"])
     sides = [row.one("th").words for row in target.one(id="side-by-side").one("tbody").all("tr")]
