@@ -118,6 +118,9 @@ async def _measure(store: Store, directory: Path, sizes: Sizes) -> AsyncIterator
         "page of its newest judge version": [f"{base}?judge=v2"],
         "list of items": [f"{base}/items?page={page}" for page in range(1, sizes.times + 1)],
         "an item": [f"{base}/items/{_name(number)}" for number in range(sizes.times)],
+        "an item of the list, with the next one": [
+            f"{base}/items/{_name(number)}?outcome=tp,fn,tn,fp&place={number + 1}" for number in range(sizes.times)
+        ],
     }.items():
         before = [base] if "afterwards" in what else []
         taken = await times(store, directory, addresses, sizes.times, before)

@@ -18,6 +18,10 @@ def _statistics(anchor: str, sentence: str) -> Help:
 
 
 HELP: Final[Mapping[str, Help]] = {
+    "All numbers": _statistics(
+        "numbers-of-a-criterion-and-metric",
+        "Each of these numbers with its formula, an example, and when it is undefined.",
+    ),
     "Alignment": _statistics(
         "alignment-alignment",
         "How often metrics and people agree: the share of comparisons in which both pass or both fail the item.",
@@ -87,6 +91,10 @@ HELP: Final[Mapping[str, Help]] = {
         "intervals-and-distinct-items",
         "The range in which the rate lies with 95% confidence (Wilson). More annotated items make it narrower.",
     ),
+    "Item": Help(
+        "What people and metrics judge: a request to the application, a step of it, or a conversation.",
+        "/glossary#item",
+    ),
     "Judge version": _statistics(
         "judge-versions-mcnemars-exact-test",
         "A metric with another model, prompt or threshold is a new version, with numbers of its own. Two are compared "
@@ -100,13 +108,35 @@ HELP: Final[Mapping[str, Help]] = {
         "labels-needed-labels_needed",
         "How many more annotated items it takes to improve the gate state or, once trusted, to narrow the interval.",
     ),
+    "Level": Help(
+        "A trace is one request to the application with all its steps, a span is one of these steps, and a thread is a "
+        "conversation of several requests.",
+        "/glossary#item",
+    ),
     "Metric": Help("A named automatic evaluation that passes or fails items, usually by an LLM.", "/glossary#metric"),
     "Over time": _statistics(
         "time-trend-and-drop-alert",
         "Alignment of each day and of the seven days up to it, with the days on which a judge version changed.",
     ),
+    "Off topic": Help(
+        "The settings do not pair this criterion and metric: counted, and left out of findings and the gate.",
+        "/glossary#off-topic",
+    ),
     "Passes found": _statistics(
         "true-positive-rate-tpr", "Of the items that people pass, the share that the metric passes too."
+    ),
+    "Policy": Help(
+        "The rule for several annotations of one item and criterion: each counts, only the latest, or the median of "
+        "their ratings as one.",
+        "/glossary#policy",
+    ),
+    "Queue item": Help(
+        "An item is announced when an event puts it into the queue, before anybody annotates it.",
+        "/glossary#queue-item",
+    ),
+    "Row": _statistics(
+        "what-counts",
+        "The newest event of a person about a criterion, or of a judge version; it replaces earlier ones.",
     ),
     "Segments": _statistics(
         "segments-fishers-exact-test",
@@ -117,9 +147,16 @@ HELP: Final[Mapping[str, Help]] = {
         "judge-versions-mcnemars-exact-test",
         "Which of two judges people agree with more often, on the items that both judged: McNemar's exact test.",
     ),
+    "Tag": _statistics(
+        "segments-fishers-exact-test",
+        "A property of an item as name and value, such as language: de. The sender of events adds it.",
+    ),
     "Threshold what-if": _statistics(
         "threshold-what-if-cuts-auc-best-cuts",
         "The counts that another threshold would have given for the same scores.",
+    ),
+    "What counts": _statistics(
+        "what-counts", "Shows by example which annotations and evaluations become which comparisons."
     ),
     "What to look at first": _statistics(
         "bias-bias",

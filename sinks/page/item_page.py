@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sinks.api.services import Services
 from sinks.page.formats import score
 from sinks.page.item_entries import ItemEntry, item_entry
+from sinks.page.item_place import ItemPlace
 from sinks.page.layout import Shell, shell
 from sinks.page.urls import item_path, openable
 from sinks.page.wording import isolated
@@ -38,6 +39,13 @@ class ItemPage:
     entry: ItemEntry
     events: list[ItemEvent]
     path: str
+    place: ItemPlace | None = None
+    """Its place in a list; None when the reader did not come from one."""
+
+    @property
+    def here(self) -> str:
+        """Address of the page as the reader opened it."""
+        return self.path if self.place is None else self.place.here
 
     @property
     def counted(self) -> list[ItemPair]:

@@ -11,6 +11,7 @@ from aggregator.snapshot.inputs import CountingRules
 from aggregator.snapshot.schema import CriterionDocument, MetricDocument, SnapshotDocument
 from aggregator.statistics.confusion import OUTCOMES, Outcome
 from sinks import budgets
+from sinks.api.parameters import path_segment
 from sinks.api.services import Services
 from sinks.page.deep_dive import AnswerCache
 from sinks.page.figures import RatingCounts, ratings
@@ -69,6 +70,10 @@ class ItemsRequest:
     def with_tag(self, name: str, value: str) -> str:
         """The address of the items with a tag."""
         return self.href(tag=f"{name}:{value}")
+
+    def item(self, item: str, place: int | None, revision: int) -> str:
+        """The address of an item of this list; its place, from 1, and the revision of the queue lead to the next."""
+        return self.href(f"/items/{path_segment(item)}", place=place, revision=revision)
 
     def href(self, rest: str = "/items", **changes: Value) -> str:
         """The address of this page, or of an export, with changes."""
@@ -168,7 +173,7 @@ def items_page(
         return None
     chosen = _chosen(document, query, rules)
     query, search = find(connection, query)
-    query = _answerable(connection, query, chosen, rules, today)
+    query = answerable(connection, query, document, rules, today)
     totals = _totals(services, cache, connection, entry, query)
     found = chosen_items(connection, query, rules, today, totals)
     choice = RowChoice(
@@ -204,7 +209,12 @@ def items_page(
         ],
         head=next((HEADS[of] for of in HEADS if set(of) == set(outcomes)), "comparisons"),
         ratings=ratings(chosen, outcomes) if documented else None,
-        entries=entries(query, rows, pairs, rules, services.config.item_url),
+        entries=[
+            replace(each, href=request.item(each.item, place, entry.revision))
+            for place, each in enumerate(
+                entries(query, rows, pairs, rules, services.config.item_url), start=query.offset + 1
+            )
+        ],
         first=query.offset + 1,
         total=totals.items,
         chosen=totals.comparisons,
@@ -228,14 +238,14 @@ def items_page(
     )
 
 
-def _answerable(
-    connection: sqlite3.Connection,
-    query: Query,
-    chosen: Sequence[tuple[int, MetricDocument]],
-    rules: CountingRules,
-    today: date,
+def answerable(
+    connection: sqlite3.Connection, query: Query, document: SnapshotDocument, rules: CountingRules, today: date
 ) -> Query:
-    """The query, of the newest annotations where it has so many comparisons that sorting them would take long."""
+    """The query, of the newest annotations where it has so many comparisons that sorting them would take long.
+
+    `document` is that of its queue and window.
+    """
+    chosen = _chosen(document, query, rules)
     comparisons = sum(metric["comparisons"] for _, metric in chosen)
     if query.search is not None or comparisons <= budgets.LISTED_COMPARISONS:
         return query

@@ -34,6 +34,7 @@ from sinks.page.disagreements_page import DisagreementsPage, DisagreementsReques
 from sinks.page.export import csv_lines, export, file_name, json_lines
 from sinks.page.item_entries import breakable, folds, marked
 from sinks.page.item_page import ItemPage
+from sinks.page.item_place import ItemLists, OpenedList
 from sinks.page.large_queue import page_in_time
 from sinks.page.layout import Shell, shell
 from sinks.page.next_page import NextPage, NextRequest, next_csv, next_page
@@ -61,6 +62,7 @@ _HEADERS: Final = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store
 _COMPRESSED: Final = [Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)]
 _CHOICES: Final = 200
 """Most metrics that a request may choose."""
+_MOST_REVISION: Final = 1 << 62
 
 
 @cache
@@ -96,6 +98,7 @@ class Pages:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._cache = AnswerCache()
+        self._lists = ItemLists(services)
         self._slow: SlowAnswers[queue_page.QueuePage | None] = SlowAnswers()
         self._addresses = ClientAddresses(services.config.proxy_addresses)
         self._assets = Assets()
@@ -237,7 +240,7 @@ class Pages:
         )
 
     async def _item(self, request: Request) -> Response:
-        return await self._render("item.html", await self._item_page(request))
+        return await self._render("item.html", await self._item_page(request, _opened_list(request)))
 
     async def _pairs_csv(self, request: Request) -> Response:
         page = await self._item_page(request)
@@ -247,14 +250,16 @@ class Pages:
         page = await self._item_page(request)
         return await self._table("rows", [event._asdict() for event in page.events])
 
-    async def _item_page(self, request: Request) -> ItemPage:
+    async def _item_page(self, request: Request, opened: OpenedList | None = None) -> ItemPage:
         queue, item = parameters.queue_name(request), parameters.item_id(request)
 
-        def find(connection: sqlite3.Connection, _: QueueEntry) -> ItemPage:
+        def find(connection: sqlite3.Connection, entry: QueueEntry) -> ItemPage:
             page = item_page.item_page(self._services, connection, queue, item)
             if page is None:
                 raise HTTPException(404, f"item {item!r} not found in queue {queue!r}")
-            return page
+            if opened is None:
+                return page
+            return replace(page, place=self._lists.place(connection, entry, opened, item))
 
         return await self._services.query_queue(queue, find)
 
@@ -391,6 +396,17 @@ def _division(request: Request, show_annotators: bool) -> str | None:
 def _cut(request: Request) -> int | None:
     # Without a choice the best cut is tried.
     return parameters.number(request, "cut", 0, least=0, most=1_000) if "cut" in request.query_params else None
+
+
+def _opened_list(request: Request) -> OpenedList | None:
+    """The list from which a reader came to an item: its address always has outcomes."""
+    if not request.query_params.get("outcome"):
+        return None
+    return OpenedList(
+        choice=items_page.ItemsRequest(query=_query(request)),
+        revision=parameters.number(request, "revision", 0, least=0, most=_MOST_REVISION),
+        place=parameters.number(request, "place", 0, least=0, most=items_page.MOST_PAGES * items_page.PAGE),
+    )
 
 
 def _query(request: Request) -> Query:

@@ -29,6 +29,7 @@ def page_environment() -> Environment:
         budgets=budgets,
         dash=formats.DASH,
         best_threshold=wording.best_threshold,
+        cell_words=wording.cell_words,
         headroom=wording.headroom,
         human_ceiling=wording.human_ceiling,
         judge_failures=wording.judge_failures,
@@ -37,6 +38,7 @@ def page_environment() -> Environment:
         # What follows the ids of a part that a page has several times.
         nth="",
         plural=formats.plural,
+        policy_words=wording.policy_words,
         folded=folded,
         unfolded=unfolded,
         rebuilding_words=wording.rebuilding_words,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aggregator.names import AlikeNames
+from aggregator.policy import Policy
 from aggregator.snapshot.schema import MetricDocument, NewestJudgeDocument
 from aggregator.statistics.confusion import Outcome, Undefined
 from aggregator.statistics.error_side import ErrorSide, error_side
@@ -55,6 +56,14 @@ OUTCOME_WORDS: Final[Mapping[Outcome, str]] = {
     "fp": "Human fail, metric pass. Too lenient",
     "tn": "Human fail, metric fail",
 }
+_CELL_WORDS: Final[Mapping[str, str]] = {
+    "tp": "both pass", "fn": "too strict", "fp": "too lenient", "tn": "both fail",
+}  # fmt: skip
+_POLICY_WORDS: Final[Mapping[str, str]] = {
+    Policy.EACH: "Each annotation is compared with each metric",
+    Policy.LATEST: "Of the annotations of an item and criterion the newest is compared with each metric",
+    Policy.MAJORITY: "The annotations of an item and criterion are compared as one, with the median of their ratings",
+}
 SEGMENT_WORDS: Final[Mapping[Outcome, str]] = {
     "tp": "pass, humans agree",
     "fp": "pass, humans say fail (too lenient)",
@@ -70,6 +79,20 @@ def why(reason: str) -> str:
     'People failed none of the compared items'
     """
     return _WHY.get(reason) or reason.replace("_", " ").capitalize()
+
+
+def cell_words(outcome: Outcome) -> str:
+    """The cell of a comparison in two words.
+
+    >>> cell_words("fp")
+    'too lenient'
+    """
+    return _CELL_WORDS[outcome]
+
+
+def policy_words(policy: str) -> str:
+    """Which annotations of an item are compared under a policy."""
+    return _POLICY_WORDS[policy]
 
 
 @dataclass(frozen=True, slots=True)

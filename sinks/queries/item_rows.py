@@ -102,6 +102,11 @@ def find_item(connection: sqlite3.Connection, queue: str, item: str) -> int | No
     return None if row is None else int(row[0])
 
 
+def item_names(connection: sqlite3.Connection, items: Sequence[int]) -> dict[int, str]:
+    """The id of each item by its id in the store."""
+    return dict(connection.execute(_NAMES, {"items": orjson.dumps(items).decode()}).fetchall())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowChoice:
     """Which rows of items are read."""

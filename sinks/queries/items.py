@@ -3,6 +3,7 @@
 # SQL is put together from constants of this package alone; values are always bound.
 
 import sqlite3
+from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -38,6 +39,7 @@ _ORDERS: Final = {
 # Comparisons, not groups of them: SQLite keeps the first ones of an order alone, and of groups all.
 _CHOSEN: Final = "SELECT a.item_id {rows} ORDER BY {order} LIMIT :most"
 _TOTALS: Final = "SELECT count(DISTINCT a.item_id), count(*) {rows}"
+_ANY: Final = "SELECT 1 {rows} AND a.item_id = :item LIMIT 1"
 _PAIRS: Final = """
 SELECT a.item_id, a.criterion, a.annotator, e.metric {rows} AND a.item_id IN (SELECT value FROM json_each(:items))
 """
@@ -110,11 +112,29 @@ def chosen_items(
     return ChosenItems(items, pairs)
 
 
+def ordered_items(connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date) -> "array[int]":
+    """Ids in the store of the items of all pages of a choice, in order, in the state that a connection sees."""
+    sql, values = chosen_rows(query, rules, today)
+    rows = connection.execute(_choice(sql, query, rules), {**values, "most": -1})
+    return array("q", dict.fromkeys(item for (item,) in rows))
+
+
+def has_comparison(connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date, item: int) -> bool:
+    """Whether an item, by its id in the store, has a comparison of a choice, whose search is not looked at."""
+    sql, values = chosen_rows(replace(query, search=None), rules, today, by_item=True)
+    return connection.execute(_ANY.format(rows=sql), {**values, "item": item}).fetchone() is not None
+
+
+def _choice(sql: str, query: Query, rules: CountingRules) -> str:
+    """SQL of the items of chosen rows in order, each once for every comparison."""
+    return _CHOSEN.format(rows=sql, order=_ORDERS[query.sort].replace(LIMIT, pass_limit(query, rules)[0]))
+
+
 def _page(
     connection: sqlite3.Connection, query: Query, rules: CountingRules, today: date, totals: ItemTotals
 ) -> list[int]:
     sql, values = chosen_rows(query, rules, today)
-    statement = _CHOSEN.format(rows=sql, order=_ORDERS[query.sort].replace(LIMIT, pass_limit(query, rules)[0]))
+    statement = _choice(sql, query, rules)
     wanted = min(query.offset + query.limit, totals.items)
     # Twice as many as items have on average: usually one attempt is enough.
     most = 2 * wanted * ceil(totals.comparisons / totals.items)

@@ -83,7 +83,7 @@ async def test_an_item_shows_annotations_before_the_evaluation(page: Get) -> Non
     assert [words.index(part) for part in order] == sorted(words.index(part) for part in order)
     assert f"Too lenient for {isolated('ann')} ({isolated('overall')})" in words
     assert "toxicity: error" in words
-    addresses = [link.attributes["href"] for link in item.all("a")]
+    addresses = [link.attributes["href"].partition("?")[0] for link in item.all("a")]
     assert addresses == ["/queues/support/items/i1", "https://t.test/trace/i1"]
     assert {time.words.split()[-1] for time in item.all("time")} == {"UTC"}
 
@@ -278,7 +278,7 @@ async def test_long_texts_are_folded_and_cut_ones_link_to_the_whole(store: Store
     assert by_item["lines"].one("blockquote").text.count("line") == 9
     quote = by_item["long"].one("blockquote")
     assert quote.text.count("y") == 2_000
-    assert quote.one("a").attributes["href"] == "/queues/q/items/long"
+    assert quote.one("a").attributes["href"].startswith("/queues/q/items/long?outcome=")
 
 
 async def test_an_item_with_many_metrics_shows_some_of_them(store: Store, tmp_path: object) -> None:
