@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page
 from aggregator.facts import Annotation
 from aggregator.snapshot.inputs import CountingRules
 from sinks.api.services import Services
-from sinks.page.urls import queue_path
+from sinks.page.urls import item_path, queue_path
 from sinks.store.store import Store
 from tests.browser.conftest import watch
 from tests.support.page_routes import PAGES
@@ -32,6 +32,8 @@ ROUTES = {
     "judge": queue_path(QUEUE) + "?criterion=tone&judge=p1",
     "aggregate": queue_path(QUEUE) + "?view=aggregate&criterion=tone",
     "search": queue_path(QUEUE, "/items?search=refund+trace-0007"),
+    "item of a list": item_path(QUEUE, "trace-0007") + "?outcome=tp,fn,tn,fp&place=1",
+    "trend": queue_path(QUEUE) + "?trend=relevancy",
     "empty": queue_path("waiting"),
     "missing": queue_path("nobody"),
 }

@@ -13,7 +13,7 @@ from aggregator.facts import Annotation, Evaluation, Fact, QueueItem
 from aggregator.snapshot.inputs import CountingRules
 from aggregator.tallies import WaitingState
 from sinks.freshness import Freshness
-from sinks.page.urls import queue_path
+from sinks.page.urls import item_path, queue_path
 from sinks.store.store import Store
 from tests.browser.conftest import watch
 from tests.support.sample_queue import QUEUE, sample_queue
@@ -132,6 +132,8 @@ PAGES: Final = {
     "sample": queue_path(QUEUE),
     "nothing": queue_path(LONG) + f"?criterion={LONG}",
     "items": queue_path(LONG, "/items?outcome="),
+    "item of a list": item_path(LONG, long("item3-", 256)) + "?outcome=tp,fn,tn,fp&place=4",
+    "trend": queue_path(LONG) + f"?criterion=overall&trend={long('metric_')}",
     "next": queue_path(LONG, "/next?strategy=boundary"),
     "empty": queue_path(EMPTY),
     "unknown": queue_path(long("unknown")),

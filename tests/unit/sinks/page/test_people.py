@@ -53,7 +53,7 @@ async def test_the_first_card_leads_to_the_items_on_which_people_disagree(servic
     # Most annotators first; the list has the split and the explanations, and no names.
     first = there.all("li", class_="disputed")[0]
     head = first.one(class_="item-head")
-    assert head.one("a").attributes["href"] == "/queues/q/items/i9"
+    assert head.one("h3").one("a").attributes["href"] == "/queues/q/items/i9"
     assert head.words.endswith("2 pass, 1 fail")
     assert len(first.one("tbody").all("tr")) == 3
     assert "<i>because</i> 9" in first.words
