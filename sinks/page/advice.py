@@ -7,7 +7,7 @@ from typing import Final, Literal
 from aggregator.statistics.confusion import Z_99, wilson
 from aggregator.statistics.error_side import ErrorSide
 from aggregator.statistics.gate import Gate
-from sinks.page.deep_dive import CachedQueries
+from sinks.page.deep_dive import DIVISIONS, CachedQueries
 from sinks.page.figures import Figure
 from sinks.page.formats import count, percent, plural, threshold
 from sinks.page.judged import Judged, worse_versions
@@ -20,7 +20,10 @@ from sinks.queries.side_by_side import JudgedBy
 _COMPUTED: Final = 12
 """Most metrics of one page whose thresholds are computed for advice."""
 _DIVIDED: Final = 3
-"""Most metrics of one page whose tags are looked through before a threshold is advised."""
+"""Metrics of one page whose tags are looked through before a threshold is advised, with any number of comparisons."""
+_LOOKED: Final = 30_000
+"""Comparisons of further metrics whose tags are looked through; the advice about others states that theirs were not."""
+_NOT_LOOKED: Final = " Its tags were not checked for values that it hurts: see the segments of the metric."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class Advisor:
     _advice: dict[str, Advice | None] = field(default_factory=dict)
     _divided: int = 0
     """Metrics whose tags were looked through."""
+    _looked: int = 0
+    """Comparisons of those beyond the first ones."""
 
     def of_people(self) -> Advice:
         """The advice for a criterion on which people disagree."""
@@ -105,7 +110,9 @@ class Advisor:
             return self._label(judged, "nothing can be told about it before that")
         what = self._what_if(judged)
         if what is not None and (found := better_threshold(what)) is not None:
-            return self._opposed(judged, *found) or self._move(judged, what, *found)
+            if not self._may_look(judged):
+                return self._move(judged, what, *found, _NOT_LOOKED)
+            return self._opposed(judged, *found) or self._move(judged, what, *found, self._left_out(judged))
         return self._keep_scores(judged, what)
 
     def _keep_scores(self, judged: Judged, what: WhatIf | None) -> Advice | None:
@@ -151,11 +158,22 @@ class Advisor:
             f"{href}#side-by-side",
         )
 
+    def _may_look(self, judged: Judged) -> bool:
+        """Whether there is time to look through the tags of a metric, which is counted as done."""
+        self._divided += 1
+        if self._divided > _DIVIDED:
+            self._looked += judged.figure.document["comparisons"]
+        return self._looked <= _LOOKED
+
+    def _left_out(self, judged: Judged) -> str:
+        """A sentence about the tags that are not looked through; empty where all are."""
+        tags = self._queries_of(judged).segments(judged.metric, None)["tags"]
+        if len(tags) <= DIVISIONS:
+            return ""
+        return f" Of its {len(tags)} tags, the {DIVISIONS} with most comparisons were checked for values that it hurts."
+
     def _opposed(self, judged: Judged, now: Cut, best: Cut) -> Advice | None:
         """The advice where a threshold would make the errors of a tag's value worse; None without such."""
-        if self._divided == _DIVIDED:
-            return None
-        self._divided += 1
         stricter = best["tp"] + best["fp"] < now["tp"] + now["fp"]
         side: Literal[ErrorSide.TOO_STRICT, ErrorSide.TOO_LENIENT] = (
             ErrorSide.TOO_STRICT if stricter else ErrorSide.TOO_LENIENT
@@ -188,7 +206,7 @@ class Advisor:
         scope = replace(queries.scope, judge=judged.own_version)
         return CachedQueries(queries.cache, queries.connection, scope, queries.revision, queries.criterion)
 
-    def _move(self, judged: Judged, what: WhatIf, now: Cut, best: Cut) -> Advice:
+    def _move(self, judged: Judged, what: WhatIf, now: Cut, best: Cut, unseen: str) -> Advice:
         current, better = what["threshold"], best["cut"]
         new = threshold(better, current)
         if what["thresholds"] > 1 or current is None or better is None:
@@ -202,7 +220,7 @@ class Advisor:
         return Advice(
             action,
             f": alignment {percent(now['alignment'])} becomes {percent(best['alignment'])} on these "
-            f"{plural(what['scored'], 'comparison')}{version}.",
+            f"{plural(what['scored'], 'comparison')}{version}.{unseen}",
             f"{request.href(depth=judged.metric, **own)}#whatif",
         )
 

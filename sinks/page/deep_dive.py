@@ -53,7 +53,7 @@ _ANSWERS: Final = 256
 """Most answers in the cache."""
 _LARGE_ANSWERS: Final = 4
 """Most of those that may have megabytes."""
-_DIVISIONS: Final = 4
+DIVISIONS: Final = 4
 """Most tags that are looked through for a difference, those of most comparisons."""
 _T = TypeVar("_T")
 
@@ -170,7 +170,7 @@ class CachedQueries:
     def divisions(self, metric: str) -> list[Segments]:
         """Comparisons of a metric by each of the tags of most comparisons."""
         first = self.segments(metric, None)
-        return [self.segments(metric, f"{TAG}{name}") for name in first["tags"][:_DIVISIONS]]
+        return [self.segments(metric, f"{TAG}{name}") for name in first["tags"][:DIVISIONS]]
 
     def calibration(self, metric: str) -> ScoreCalibration:
         """Scores of a metric as probabilities."""

@@ -114,6 +114,43 @@ async def test_a_tag_that_errs_alike_leaves_the_threshold(store: Store, tmp_path
     assert advice(page.one(class_="finding")).startswith("Lower the threshold")
 
 
+def of_metrics(number: int, tags: int = 2) -> list[Fact]:
+    """Items that as many metrics fail too often, in English only: a threshold that helps there hurts in German."""
+    german = [Group(10, True, 0.9), Group(10, False, 0.9), Group(3, False, 0.2)]
+    more = {f"t{place}": "x" for place in range(tags - 2)}
+    facts: list[Fact] = []
+    for fact in (*tagged(STRICT, "en"), *tagged(german, "de")):
+        tagged_fact = replace(fact, tags={**(fact.tags or {}), **more})
+        metrics = range(number) if isinstance(fact, Evaluation) else ()
+        facts += [replace(tagged_fact, id=f"e{each}", metric=f"m{each}") for each in metrics] or [tagged_fact]
+    return facts
+
+
+async def test_the_tags_of_every_metric_are_looked_through(store: Store, tmp_path: Path) -> None:
+    page = await page_of(store, tmp_path, of_metrics(5), "/queues/q?metric=m1&metric=m2&metric=m3")
+    lines = [advice(card) for card in page.all("article")]
+    assert len(lines) == 3
+    assert all(line.startswith("Too lenient for") for line in lines)
+
+
+async def test_a_threshold_without_a_look_at_the_tags_states_so(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.page.advice._LOOKED", 113)
+    monkeypatch.setattr("sinks.page.advice._DIVIDED", 1)
+    page = await page_of(store, tmp_path, of_metrics(3), "/queues/q")
+    lines = [advice(card) for card in page.all("article")]
+    assert [line.startswith("Too lenient for") for line in lines] == [True, True, False]
+    assert lines[2].startswith("Lower the threshold from 0.50 to 0.40")
+    assert lines[2].endswith("Its tags were not checked for values that it hurts: see the segments of the metric.")
+
+
+async def test_a_threshold_states_how_many_of_the_tags_were_looked_through(store: Store, tmp_path: Path) -> None:
+    facts = [replace(fact, tags={f"t{place}": "x" for place in range(6)}) for fact in scored(STRICT)]
+    card = await card_of(store, tmp_path, facts)
+    assert advice(card).endswith("Of its 6 tags, the 4 with most comparisons were checked for values that it hurts.")
+
+
 async def test_a_threshold_at_the_border_of_noise_is_no_advice(store: Store, tmp_path: Path) -> None:
     # 0.40 aligns 82.5 % of 120: the 95 % interval begins at 74.7 %, the 99 % interval at 71.8 %. Now it is 74.2 %.
     groups = [Group(10, True, 0.4), Group(21, True, 0.1), Group(49, True, 0.9), Group(40, False, 0.2)]
