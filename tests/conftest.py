@@ -1,6 +1,7 @@
 """Fixtures shared by all tests, and the line of the summary on what did not run."""
 
 import contextlib
+import gc
 import shutil
 import signal
 import uuid
@@ -13,6 +14,7 @@ from hypothesis import settings
 
 from sinks.store.store import Store
 from tests.support import kafka as apache
+from tests.support.process_state import changes, process_state
 from tests.support.requirements import VARIABLE, Requirements, skipped_line
 from tests.support.stores import open_store
 from tests.support.tree import SHARED
@@ -40,6 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, lambda *_: None)
 
 
+def pytest_collection_finish() -> None:
+    # Modules and tests are half a million objects, and stay. A full collection would walk them each time, and hold up
+    # what a test measures or awaits for half a second.
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     del error
@@ -63,6 +72,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.line(line)
     if not config.option.collectonly and (names := config.stash[_REQUIREMENTS].unmet()):
         terminalreporter.line(f"Required by {VARIABLE}, but no test ran with it: {', '.join(names)}", red=True)
+
+
+@pytest.fixture(autouse=True)
+def _leaves_its_process_as_it_was() -> Iterator[None]:
+    """Every test: others run in the same process, in any order."""
+    before = process_state()
+    yield
+    assert changes(before, process_state()) == [], "the test changes what others of its process share"
 
 
 @pytest.fixture(scope="session")

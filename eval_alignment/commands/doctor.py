@@ -83,8 +83,13 @@ def doctor(
         settings.load(**given), workers=workers, view=view, ingests=ingests, partition=partition, seconds=seconds
     )
     # The findings have what Kafka's client would log.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    findings = asyncio.run(examine(target, chosen))
+    client_log = logging.getLogger("aiokafka")
+    level = client_log.level
+    client_log.setLevel(logging.CRITICAL)
+    try:
+        findings = asyncio.run(examine(target, chosen))
+    finally:
+        client_log.setLevel(level)
     if as_json:
         click.echo(orjson.dumps([finding.as_json() for finding in findings], option=orjson.OPT_INDENT_2))
     else:

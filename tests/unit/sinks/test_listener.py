@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -56,6 +57,13 @@ async def served(
         await serving
 
 
+async def opened(port: int, sent: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that has its first bytes before the server accepts it: they are in time on any machine."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.sendall(sent)
+    return await asyncio.open_connection(sock=connection)
+
+
 async def answer(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     return head + await reader.readexactly(len(b"served"))
@@ -64,13 +72,17 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
 async def test_an_idle_connection_ends_after_its_time_and_not_before() -> None:
     app = App()
     app.gate.set()
-    async with served(app, keep_alive_s=1) as (_, port):
+    now = asyncio.get_running_loop().time
+    async with served(app, keep_alive_s=2) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for _ in range(3):
+        last = 0.0
+        for _ in range(2):
+            await asyncio.sleep(0.1)
+            last = now()
             writer.write(REQUEST)
             assert b"200 OK" in await answer(reader)
-            await asyncio.sleep(0.3)
         assert await reader.read() == b""
+        assert now() - last >= 2
         writer.close()
 
 
@@ -110,8 +122,7 @@ async def test_a_connection_without_a_whole_header_is_closed(sent: bytes, monkey
         assert await reader.read() == b""
         writer.close()
         # The same after a request on the connection, and only once the next header has begun.
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(REQUEST)
+        reader, writer = await opened(port, REQUEST)
         assert b"200 OK" in await answer(reader)
         await asyncio.sleep(0.4)
         writer.write(REQUEST)
@@ -125,8 +136,7 @@ async def test_a_request_that_takes_long_is_not_a_header_that_takes_long(monkeyp
     monkeypatch.setattr(listener, "HEADER_SECONDS", 0.1)
     app = App()
     async with served(app) as (_, port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(REQUEST)
+        reader, writer = await opened(port, REQUEST)
         await app.entered.wait()
         await asyncio.sleep(0.3)
         app.gate.set()
@@ -165,19 +175,29 @@ async def test_a_client_that_does_not_read_its_response_is_dropped_with_all_that
 
 
 async def test_a_client_that_reads_its_response_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "READ_SECONDS", 0.3)
-    async with served(LargeApp()) as (_, port):
+    """The time of a check comes each time that the client has read a part."""
+    due: list[int] = []
+
+    def await_reader(connection: listener._Protocol) -> None:
+        due[:] = [connection.unread]
+
+    monkeypatch.setattr(listener._Protocol, "_await_reader", await_reader)
+    async with served(LargeApp()) as (server, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LARGE // 32)
         writer.write(REQUEST)
-        began, read = asyncio.get_running_loop().time(), 0
         await reader.readuntil(b"\r\n\r\n")
+        connection: Any = next(iter(server.server_state.connections))
+        read = checks = 0
         while chunk := await reader.read(LARGE // 16):
             read += len(chunk)
             if b"\r\n0\r\n\r\n" in chunk:
                 break
-            await asyncio.sleep(0.05)
+            if connection.unread:
+                await until(lambda: connection.unread < due[0])
+                connection._check_reader(due[0])
+                checks += 1
         assert read > LARGE
-        assert asyncio.get_running_loop().time() - began > 2 * listener.READ_SECONDS
+        assert checks > 2
         writer.close()
 
 
@@ -296,8 +316,7 @@ async def test_what_is_not_http_is_answered_once_without_a_traceback(
 ) -> None:
     monkeypatch.setattr(listener, "HEADER_SECONDS", 0.5)
     async with served(Health()) as (_, port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(sent)
+        reader, writer = await opened(port, sent)
         answers = await reader.read()
         writer.close()
     assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == statuses
@@ -312,8 +331,7 @@ async def test_an_incomplete_head_after_a_pipelined_request_is_not_awaited_for_e
     app = App()
     app.gate.set()
     async with served(app) as (_, port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(REQUEST + b"GET /")
+        reader, writer = await opened(port, REQUEST + b"GET /")
         assert b"200 OK" in await answer(reader)
         assert await reader.read() == b""
         writer.close()

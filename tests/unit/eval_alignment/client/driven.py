@@ -3,10 +3,15 @@
 import asyncio
 import contextlib
 import inspect
+import time
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
-from eval_alignment import AsyncClient, Client, ClientError
+import pytest
+
+from eval_alignment import AsyncClient, Client, ClientError, DeliveryError
+
+_DEADLINE_S: Final = 60.0
 
 
 class DrivenClient(Protocol):
@@ -70,3 +75,14 @@ class EndingClient(Client):
 
 
 CLIENTS: dict[str, Any] = {"sync": EndingClient, "async": BlockingAsyncClient}
+
+
+def not_sent(client: DrivenClient) -> DeliveryError:
+    """What a flush raises once an attempt has failed: before, there was not enough time for one."""
+    end = time.monotonic() + _DEADLINE_S
+    while True:
+        with pytest.raises(DeliveryError) as raised:
+            client.flush(timeout_s=0.1)
+        if raised.value.cause != "there was not enough time":
+            return raised.value
+        assert time.monotonic() < end, "an attempt has failed"

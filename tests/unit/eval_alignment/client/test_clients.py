@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from eval_alignment import ClientError, DeliveryError, EventWarning, InvalidEventError, QueueFullError, RejectedEvent
-from tests.unit.eval_alignment.client.driven import CLIENTS, DrivenClient
+from tests.unit.eval_alignment.client.driven import CLIENTS, DrivenClient, not_sent
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
@@ -260,6 +260,7 @@ def test_close_raises_what_could_not_be_sent_within_its_time(make: Make) -> None
     client = make(Ingest(httpx.ConnectError("Connection refused")))
     annotate(client, "a")
     annotate(client, "b")
+    not_sent(client)
     with pytest.raises(DeliveryError, match=r"2 not sent: http://.*: Connection refused") as raised:
         client.close(timeout_s=0.2)
     assert [event.id for event in raised.value.unsent] == ["a", "b"]

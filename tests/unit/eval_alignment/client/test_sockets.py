@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ import pytest
 
 from eval_alignment import AsyncClient, Client, ClientError, DeliveryError, QueueFullError, RejectedEvent
 from tests.support.stub_ingest import StubAnswer, StubIngest, StubRequest, accepting
-from tests.unit.eval_alignment.client.driven import CLIENTS, DrivenClient
+from tests.support.waiting import eventually
+from tests.unit.eval_alignment.client.driven import CLIENTS, DrivenClient, not_sent
 
 DEADLINE_S = 60.0
 
@@ -49,8 +51,7 @@ def test_what_a_server_acknowledged_before_it_went_away_stays_and_the_rest_is_se
     assert acknowledged == set(ids)
     ingest.stop()
     ids += [client.queue_item(queue="q", item=str(number)) for number in range(15)]
-    with pytest.raises(DeliveryError, match=r"15 not sent: .*\[Errno 111\]"):
-        client.flush(timeout_s=0.3)
+    assert re.search(r"15 not sent: .*\[Errno 111\]", str(not_sent(client)))
     ingest.script = accepting
     ingest.start()
     client.close()
@@ -140,11 +141,12 @@ def test_a_callback_does_not_wait_for_room_that_only_its_own_thread_makes(ingest
 
 
 def test_the_threads_of_a_client_do_not_keep_a_program_and_end_with_it(ingest: StubIngest) -> None:
+    # Threads of other tests may end meanwhile.
     before = set(threading.enumerate())
     client = Client(ingest.url)
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before
     client.queue_item(queue="q", item="1")
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == "eval-alignment-client"]
+    (thread,) = [each for each in set(threading.enumerate()) - before if each.name == "eval-alignment-client"]
     assert thread.daemon
     client.close()
     assert not thread.is_alive()
@@ -237,9 +239,13 @@ async def test_a_cancelled_close_reports_what_was_not_sent(
     ingest: StubIngest, caplog: pytest.LogCaptureFixture
 ) -> None:
     ingest.script = lambda _: StubAnswer(503, {})
-    client = AsyncClient(ingest.url)
+    client = AsyncClient(ingest.url, linger_s=0)
     await client.queue_item(queue="q", item="1")
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await client.close(DEADLINE_S)
+    # The answer to the first request is known when there is another one.
+    await eventually(lambda: len(ingest.requests) > 1)
+    closing = asyncio.create_task(client.close(DEADLINE_S))
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
     assert "1 not sent: 503 Service Unavailable" in caplog.text

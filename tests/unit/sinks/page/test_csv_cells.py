@@ -46,6 +46,6 @@ def test_no_part_of_a_file_divided_by_semicolons_is_a_formula(text: str) -> None
 
 @pytest.mark.parametrize("part", ["\n", ";", " ", "\u200b", '"', "\t", "\x1f", "\x85"])
 def test_the_time_is_linear(part: str) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     guarded(part * 100_000)
-    assert time.process_time() - started < 2
+    assert time.thread_time() - started < 2

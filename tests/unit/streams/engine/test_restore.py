@@ -1,6 +1,7 @@
 """The offsets from which a restored worker reads its sources."""
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +78,23 @@ def restore(
         on_step=lambda _: None,
         owned=owned,
     )
+
+
+async def test_no_garbage_is_collected_while_rows_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+
+    @contextlib.contextmanager
+    def pause() -> Iterator[None]:
+        steps.append("begin")
+        yield
+        steps.append("end")
+
+    async def replay(*_: Any) -> None:
+        steps.append("rows")
+
+    monkeypatch.setattr("streams.engine.restore.pause_collection", pause)
+    await restore(monkeypatch, _Offsets({}), OwnedPartitions(), _replay=replay)(lambda: False)
+    assert steps == ["begin", "rows", "end"]
 
 
 # Faust does not seek in a partition without a committed offset.

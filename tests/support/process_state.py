@@ -1,0 +1,47 @@
+"""What all tests of a process share, and a test may change: whether another passes would depend on their order."""
+
+import gc
+import logging
+import os
+import signal
+import socket
+import tracemalloc
+from pathlib import Path
+from typing import Final
+
+_LOGGERS: Final = (
+    *("aggregator", "eval_alignment", "ingest", "sinks", "sources", "streams"),
+    *("aiokafka", "asyncio", "faust", "httpx", "uvicorn"),
+)
+_FROZEN: Final = "frozen objects"
+
+
+def process_state() -> dict[str, object]:
+    """The state of this process, by what it is called."""
+    variables = {f"variable {name}": text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    return {
+        **variables,
+        "working directory": Path.cwd(),
+        "thresholds of the garbage collector": gc.get_threshold(),
+        "garbage collection": gc.isenabled(),
+        _FROZEN: gc.get_freeze_count(),
+        "tracing of memory": tracemalloc.is_tracing(),
+        "level that no logger logs": logging.root.manager.disable,
+        "level of the root logger": logging.root.level,
+        "loggers": {each.name: (each.level, each.disabled, each.propagate, len(each.filters)) for each in loggers},
+        "signal handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
+        "timeout of sockets": socket.getdefaulttimeout(),
+    }
+
+
+def changes(before: dict[str, object], after: dict[str, object]) -> list[str]:
+    """What was changed from one state to the other, in words, without the values of variables."""
+    differing = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    if _FROZEN in differing and 0 < int(str(after[_FROZEN])) < int(str(before[_FROZEN])):
+        # Frozen objects end like others.
+        differing.remove(_FROZEN)
+    return [
+        name if name.startswith("variable ") else f"{name}: {before.get(name)!r} became {after.get(name)!r}"
+        for name in differing
+    ]
