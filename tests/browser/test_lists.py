@@ -12,7 +12,7 @@ from aggregator.facts import Annotation, Evaluation, Fact
 from sinks.api.services import Services
 from sinks.page.urls import queue_path
 from sinks.store.store import Store
-from tests.browser.conftest import watch
+from tests.browser.conftest import POLL_MS, watch
 from tests.support.sample_queue import QUEUE, sample_queue
 from tests.support.sample_view import NOW_MS, fill, view_of
 from tests.support.serving import serving
@@ -37,6 +37,7 @@ async def test_a_list_keeps_its_order_while_a_reader_is_in_it(browser: Browser, 
     with serving(view_of(store, tmp_path)) as address:
         watched = await watch(await browser.new_context(viewport={"width": 1280, "height": 900}))
         page = watched.page
+        await page.clock.install()
         await page.goto(address)
         names = page.locator("#queue-rows th a")
         await expect(names).to_have_text(["first", "second", "third"])
@@ -44,6 +45,7 @@ async def test_a_list_keeps_its_order_while_a_reader_is_in_it(browser: Browser, 
         await expect(offer).to_be_hidden()
         await names.nth(1).focus()
         fill(store, AFTER, NOW_MS + 1)
+        await page.clock.fast_forward(POLL_MS)
         # The numbers go on.
         await expect(page.locator("#queue-rows [data-value=comparisons]")).to_have_text(["30", "20", "40"])
         await expect(names).to_have_text(["first", "second", "third"])
@@ -59,8 +61,10 @@ async def test_a_list_that_nobody_reads_is_in_order(browser: Browser, store: Sto
     fill(store, BEFORE)
     with serving(view_of(store, tmp_path)) as address:
         page = (await watch(await browser.new_context())).page
+        await page.clock.install()
         await page.goto(address)
         fill(store, AFTER, NOW_MS + 1)
+        await page.clock.fast_forward(POLL_MS)
         await expect(page.locator("#queue-rows th a")).to_have_text(["third", "first", "second"])
         await expect(page.locator("[data-offer]")).to_be_hidden()
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
+from sinks.api import sse
 from sinks.api.services import Services
 from sinks.freshness import Freshness
 from sinks.page.urls import queue_path
 from sinks.store.store import Store
-from tests.browser.conftest import watch
+from tests.browser.conftest import POLL_MS, watch
 from tests.support.sample_view import FACTS, fill, view_of
 from tests.support.serving import serving
 
@@ -38,18 +39,22 @@ def address(services: Services) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", ["/", queue_path("support")], ids=["index", "queue"])
 async def test_the_reason_appears_without_a_reload_and_goes(
-    address: str, services: Services, browser: Browser, path: str
+    address: str, services: Services, browser: Browser, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", sse.PACE_SECONDS)
     context = await browser.new_context()
     watched = await watch(context)
     page = watched.page
+    await page.clock.install()
     await page.goto(address + path)
     state, banner = page.locator("[data-live]"), page.locator("[data-banner]")
     await expect(state).to_have_text("Live")
     services.freshness.hold(0, REASON)
+    await page.clock.fast_forward(POLL_MS)
     await expect(state).to_have_text("Stale")
     await expect(banner).to_have_text(SHOWN)
     services.freshness.release(0)
+    await page.clock.fast_forward(POLL_MS)
     await expect(state).to_have_text("Live")
     await expect(banner).to_have_text("")
     await watched.clean()

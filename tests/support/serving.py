@@ -13,12 +13,18 @@ from sinks.app import create_app
 
 @contextlib.contextmanager
 def serving(services: Services) -> Iterator[str]:
-    """A view of this process on a real socket; yields its address. Close its clients before this ends."""
+    """A view of this process on a real socket; yields its address. Its end ends streams, and waits for requests."""
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            services.streams.close()
+            await super().shutdown(sockets)
+
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         create_app(services), log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=5
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
