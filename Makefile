@@ -45,8 +45,9 @@ UNIT := $(wildcard tests/unit tests/laws tests/architecture tests/fixtures) aggr
 unit: venv ## run the tests that need no broker, in less than a minute
 	$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=quick $(UNIT)
 
+# In the order of the directories: what a package shares starts once per process, and the many short files come last.
 test: venv ## run all tests except slow ones, with a real Apache Kafka where java and mvn are found; TESTS=path selects
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # Tracing doubles the CPU time of Python code before 3.14, so `make test` and `make unit` do without it.
 coverage: venv ## run unit tests, and fail if they cover less than pyproject.toml requires

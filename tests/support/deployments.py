@@ -11,14 +11,19 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 from urllib.parse import quote
+
+import httpx
 
 from tests.support.ports import free_port
 from tests.support.processes import LOOPBACK, READY_SECONDS, STOP_SECONDS, TOKEN, Command, get, marked, run, wait_until
+
+_BATCH: Final = 500
 
 
 class _Deployment:
@@ -40,11 +45,6 @@ class _Deployment:
     def load(self, *files: Path) -> str:
         """`load` of these files; its output."""
         return self.run("load", "--broker", self.broker, *map(str, files)).stdout.decode()
-
-    def send(self, *events: Mapping[str, Any]) -> str:
-        """`load` of these events from standard input; its output."""
-        lines = b"".join(json.dumps(event).encode() + b"\n" for event in events)
-        return self.run("load", "--broker", self.broker, "-", stdin=lines).stdout.decode()
 
     def document(self, queue: str, window: str = "all") -> Any:
         """The API's document of a queue; None while the view does not have the queue."""
@@ -111,6 +111,25 @@ class Installation(_Deployment):
             "eval-alignment-ingest": self.ingest_http,
         }
 
+    def send(self, *events: Mapping[str, Any]) -> None:
+        """Send these events to `ingest`, at the latest when it is back; returns when they are acknowledged.
+
+        The command `load` does the same, and takes a second to start.
+        """
+        for first in range(0, len(events), _BATCH):
+            batch = events[first : first + _BATCH]
+            wait_until(partial(self._accepted, batch), READY_SECONDS, "`ingest` accepts events")
+
+    def _accepted(self, events: Sequence[Mapping[str, Any]]) -> bool:
+        try:
+            answer = httpx.post(f"http://{self.ingest_http}/api/v1/events", content=json.dumps(events), timeout=60)
+        except httpx.TransportError:
+            return False
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            return False
+        assert (answer.status_code, answer.json()["rejected"]) == (200, []), answer.text
+        return True
+
     def start(self) -> Self:
         """Start or restart it, and wait until `up` reports that it is ready."""
         reports = self.up.text().count("is ready")
@@ -176,6 +195,11 @@ class Cluster(_Deployment):
     def waiting(self, worker: str) -> Path:
         """The directory of a worker's waiting evaluations."""
         return self.directory / "eval-alignment-data" / "waiting" / worker
+
+    def send(self, *events: Mapping[str, Any]) -> None:
+        """`load` of these events from standard input."""
+        lines = b"".join(json.dumps(event).encode() + b"\n" for event in events)
+        self.run("load", "--broker", self.broker, "-", stdin=lines)
 
     def create_topics(self) -> None:
         """`topics apply`."""

@@ -71,6 +71,14 @@ def get_json(url: str) -> Any:
     return answer.json()
 
 
+def alive(url: str) -> bool:
+    """Whether the process that serves at `url` answers `/healthz` with 200."""
+    try:
+        return get(f"{url}/healthz").status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
 def ready(url: str) -> bool:
     """Whether the process that serves at `url` answers `/readyz` with 200."""
     try:

@@ -306,11 +306,16 @@ class Rig:
     async def settled(self, seconds: float = SETTLED_SECONDS) -> None:
         """Wait until everything is committed."""
         ends = await self.ends(*self.topics.sources)
+        async with self._consumer(self.group) as consumer:
+            consumer.assign(list(ends))
 
-        async def done() -> bool:
-            return await self.committed() == ends
+            async def done() -> bool:
+                for tp, end in ends.items():
+                    if (await consumer.committed(tp) or 0) != end:
+                        return False
+                return True
 
-        await self.until("committed == end on every source partition", done, seconds)
+            await self.until("committed == end on every source partition", done, seconds)
 
     async def writing(self) -> None:
         """Wait until the ledger has rows: a worker is in the middle of its work."""

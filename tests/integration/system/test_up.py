@@ -22,7 +22,7 @@ from tests.support.deployments import Installation
 from tests.support.documents import documents
 from tests.support.kafka import Kafka
 from tests.support.ports import free_port
-from tests.support.processes import Command, get_json, ready, wait_until
+from tests.support.processes import Command, alive, get_json, ready, wait_until
 
 DEADLINE = 60.0
 AT = 1_780_000_000_000
@@ -242,9 +242,7 @@ def test_a_killed_up_leaves_no_process_and_the_next_reports_what_may_be_missing(
     wait_until(lambda: "not clean" in running.up.text()[start:], DEADLINE, "it reports what may be missing")
     # Only events that were accepted shortly before the kill may be missing.
     assert killed - 20 < unclean_since(running.up.text()[start:]) < killed
-    wait_until(lambda: " worker " in str(running.processes()), DEADLINE, "the worker starts")
-    joining = time.monotonic() + 2
-    wait_until(lambda: time.monotonic() > joining, DEADLINE, "it joins its group")
+    wait_until(lambda: alive(f"http://{running.worker_http}"), DEADLINE, "the worker joins its group")
     began = time.monotonic()
     assert running.up.terminate(number=signal.SIGINT) == 0
     assert time.monotonic() - began < 8
