@@ -17,10 +17,12 @@ import httpx
 import pytest
 
 from tests.support.deployments import Cluster, Installation
+from tests.support.exposition import series, value
 from tests.support.kafka import Kafka
 from tests.support.ports import free_port
-from tests.support.processes import LOOPBACK, Command, wait_until
+from tests.support.processes import LOOPBACK, Command, get, wait_until
 from tests.support.requirements import Requirements
+from tests.support.waiting import eventually
 from tests.support.wire import Wire
 from tools.reference.ingest import BASE, REQUESTS, IngestRequest
 
@@ -52,6 +54,10 @@ class Ingest:
     def post(self, body: bytes | str, **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return httpx.post(f"{self.url}/api/v1/events", content=body, headers=named, timeout=60)
+
+    def in_flight_bytes(self) -> float:
+        """Bytes of requests that it reads or has not answered."""
+        return value(series(get(f"{self.url}/metrics").body.decode()), "eval_alignment_ingest_in_flight_bytes") or 0
 
     def peak_bytes(self) -> int:
         """Most resident memory so far."""
@@ -171,7 +177,7 @@ async def test_a_stop_answers_the_requests_that_are_complete(embedded: Installat
             await idle.readuntil(b'"ok"}')
             body = json.dumps(pair("ingest stop", "z1")).encode()
             other.write(_head(len(body)) + body[:10])
-            await asyncio.sleep(0.2)
+            await eventually(lambda: ingest.in_flight_bytes() > 0)
             ingest.command.send(signal.SIGTERM)
             assert await idle.read() == b""
             other.write(body[10:])
