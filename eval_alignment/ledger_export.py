@@ -4,7 +4,7 @@ Rows with the same key are merged by their version: a log may have an older row 
 and are exported too.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
@@ -12,9 +12,9 @@ import orjson
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from aggregator.facts import Evaluation, Fact, encode, key, parse, version
+from aggregator.facts import Evaluation, Fact, parse, version
 from aggregator.tallies import MARKER_KEY, CheckpointMarker, parse_marker
-from streams.events.decoder import KIND_OF, Decoder, Kind, Rejection
+from streams.events.decoder import KIND_OF, Decoder, Kind
 from streams.events.encoder import encode_event
 from streams.kafka.client import KafkaClient
 from streams.kafka.decide import decide
@@ -42,6 +42,31 @@ class LedgerError(EvalAlignmentError):
     exit_code = ExitCode.FAILED
 
 
+class JudgePeriods:
+    """The first and the last verdict of each judge version of each metric."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str], Evaluation] = {}
+        self._last: dict[tuple[str, str], Evaluation] = {}
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Note an evaluation."""
+        if evaluation.failed or evaluation.deleted:
+            return
+        name = evaluation.metric, evaluation.judge
+        if evaluation.at < self._first.setdefault(name, evaluation).at:
+            self._first[name] = evaluation
+        if evaluation.at > self._last.setdefault(name, evaluation).at:
+            self._last[name] = evaluation
+
+    def bounds(self) -> Iterator[Evaluation]:
+        """These verdicts."""
+        for name, first in self._first.items():
+            yield first
+            if (last := self._last[name]) is not first:
+                yield last
+
+
 @dataclass(slots=True)
 class Ledger:
     """The content of a ledger."""
@@ -58,8 +83,8 @@ class Ledger:
     """Records that cannot be read, by topic and partition such as `facts[3]`."""
     rebuilding: int = 0
     """Offsets of the evaluations topic that workers read again, as of the last checkpoint markers."""
-    waiting: int = 0
-    """Number of rows that `add_waiting` added."""
+    others: JudgePeriods = field(default_factory=JudgePeriods)
+    """Of the evaluations that an export of a queue leaves out."""
 
     def items(self) -> set[str]:
         """The items that an annotation or a queue item names, deleted or not. Evaluations of all others wait."""
@@ -68,12 +93,11 @@ class Ledger:
     def facts(self, queue: str | None = None) -> Iterator[Fact]:
         """The current rows in the order of their keys.
 
-        With a queue: its annotations and queue items, the evaluations of their items, and of other items the first and
-        the last verdict of each judge version, which decide which version is in use. So the export of a queue counts to
-        the queue's document.
+        With a queue: its annotations and queue items, and the evaluations of their items. The other evaluations are
+        noted in `others`: the first and the last verdict of each judge version decide which version is in use, so with
+        them the export of a queue counts to the queue's document.
         """
         items: set[str] = set()
-        others = _JudgePeriods()
         # Evaluations last: by then the items of the queue are known.
         for row in sorted(self.rows, key=lambda row: (row[2:3] in b"ex", row)):
             fact = parse(row, self.rows[row][1])
@@ -81,31 +105,7 @@ class Ledger:
                 items.add(fact.item)
                 yield fact
             elif isinstance(fact, Evaluation):
-                others.add(fact)
-        yield from others.bounds()
-
-
-class _JudgePeriods:
-    """The first and the last verdict of each judge version of each metric."""
-
-    def __init__(self) -> None:
-        self._first: dict[tuple[str, str], Evaluation] = {}
-        self._last: dict[tuple[str, str], Evaluation] = {}
-
-    def add(self, evaluation: Evaluation) -> None:
-        if evaluation.failed or evaluation.deleted:
-            return
-        name = evaluation.metric, evaluation.judge
-        if evaluation.at < self._first.setdefault(name, evaluation).at:
-            self._first[name] = evaluation
-        if evaluation.at > self._last.setdefault(name, evaluation).at:
-            self._last[name] = evaluation
-
-    def bounds(self) -> Iterator[Evaluation]:
-        for name, first in self._first.items():
-            yield first
-            if (last := self._last[name]) is not first:
-                yield last
+                self.others.add(fact)
 
 
 def line(fact: Fact) -> bytes:
@@ -161,42 +161,47 @@ async def read_ledger(
     return ledger
 
 
-async def add_waiting(
-    ledger: Ledger, client: KafkaClient, topics: Topics, decoder: Decoder, progress: Callable[[int], object]
-) -> None:
-    """Add the evaluations of the topic that wait for their item, as rows that merge like those of the ledger.
+async def read_waiting(
+    known: Container[str],
+    client: KafkaClient,
+    topics: Topics,
+    decoder: Decoder,
+    *,
+    on_evaluation: Callable[[Evaluation], object],
+    progress: Callable[[int], object],
+) -> int:
+    """Read the evaluations of the topic that wait for their item; returns how many there are.
 
-    Workers keep them on their disks, out of the ledger; the topic is their log. What a worker would reject is left out.
+    Workers keep them on their disks, out of the ledger; the topic is their log. They may be many millions, so none is
+    kept: one that another replaces is among them. What a worker would reject is left out.
 
     Args:
-        ledger: the whole ledger.
+        known: the items for which none waits.
         client: where the topics are.
         topics: their names.
         decoder: decides on each event, as a worker does when the item becomes known.
+        on_evaluation: takes each.
         progress: takes the number of records read so far.
 
     Raises what `scan` raises.
     """
-    known, before = ledger.items(), len(ledger.rows)
     partitions = (await partition_counts(client.settings)).get(topics.evaluations, 0)
-    read = 0
+    read = waiting = 0
 
-    def fold(partition: int, records: Records) -> None:
-        nonlocal read
+    def each(partition: int, records: Records) -> None:
+        nonlocal read, waiting
         for record in records:
             # It has the parts that a decision needs.
             at = cast("Record", record)
             fact = decide(decoder, Kind.EVALUATION, at, partition=partition, partitions=partitions)
-            if type(fact) is Rejection or fact.item in known:
-                continue
-            row, candidate = key(fact), version(fact)
-            if (earlier := ledger.rows.get(row)) is None or candidate > earlier[0]:
-                ledger.rows[row] = candidate, encode(fact)
+            if type(fact) is Evaluation and fact.item not in known:
+                waiting += 1
+                on_evaluation(fact)
         read += len(records)
         progress(read)
 
-    await scan(client, topics.evaluations, fold, committed_only=True)
-    ledger.waiting = len(ledger.rows) - before
+    await scan(client, topics.evaluations, each, committed_only=True)
+    return waiting
 
 
 def raise_unreadable(topic: str, record: Stored, why: object) -> None:
