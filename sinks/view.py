@@ -39,6 +39,7 @@ from sinks.store.reader import Reader, ReaderConfig
 from sinks.store.schema import StoreError
 from sinks.store.store import Store
 from streams.kafka.dead_letter_tail import DeadLetterTail
+from streams.runtime.directory_lock import LOCK_NAME
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import log_end
 from streams.runtime.heap import collect_seldom, freeze_heap, share_arena, trim_heap
@@ -72,14 +73,17 @@ def run_view(config: ViewConfig) -> ExitCode:
             tokens = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)
             _make_directory(config.data_dir)
             stack.enter_context(locked(config.data_dir, "view"))
-            _serve_on(config, tokens)
+            _serve_on(config, tokens, stack)
         except Exception as error:  # noqa: BLE001 -- every failure of a part ends the process
             return log_end("view", error)
     return ExitCode.DONE
 
 
-def _serve_on(config: ViewConfig, tokens: Sequence[AccessToken]) -> None:
-    """Serve until a signal. A store that is damaged is replaced, but not again and again."""
+def _serve_on(config: ViewConfig, tokens: Sequence[AccessToken], locks: contextlib.ExitStack) -> None:
+    """Serve until a signal. A store that is damaged is replaced, but not again and again.
+
+    Where the whole directory is gone, the new one is locked too, until `locks` ends.
+    """
     replaced = 0
     while True:
         started = time.monotonic()
@@ -89,6 +93,9 @@ def _serve_on(config: ViewConfig, tokens: Sequence[AccessToken]) -> None:
             replaced = replaced + 1 if time.monotonic() - started < _STURDY_SECONDS else 1
             if replaced > _REPLACEMENTS:
                 raise
+            _make_directory(config.data_dir)
+            if not (config.data_dir / LOCK_NAME).exists():
+                locks.enter_context(locked(config.data_dir, "view"))
             _replace_store(config.data_dir / STORE_NAME, error)
 
 
@@ -104,6 +111,9 @@ def _serve(config: ViewConfig, tokens: Sequence[AccessToken]) -> None:
 
 def _replace_store(path: Path, error: StoreDamagedError) -> None:
     """Put a new store, with the readable history, in the place of a damaged one, which nobody has open."""
+    if not path.exists():
+        log.error("%s. A new one is read from the topics. Check who deleted it, and its disk", error)
+        return
     aside = set_aside(path)
     with contextlib.closing(Store(path)) as store, store.write() as connection:
         documents = copy_history(aside, connection)

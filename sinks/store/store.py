@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import orjson
 
@@ -91,7 +91,7 @@ class Store:
         self._judges: dict[str, str] = {}
         """The judge version in use of each metric, as this process has read or left them."""
         self.on_damage: Callable[[StoreDamagedError], None] = lambda _: None
-        """Called, in any thread, when a statement finds that the file is damaged."""
+        """Called, in any thread, when a statement finds that the file is damaged, or a reader that it is gone."""
         self._left: dict[int, PartitionState] = {}
         """The partitions as this process has read or left them: every write goes on from there."""
         try:
@@ -152,7 +152,7 @@ class Store:
         try:
             connection = self._readers.get_nowait()
         except queues.Empty:
-            connection = self._connect(readonly=True)
+            connection = self._connect_reader()
         try:
             connection.execute("BEGIN")
             yield connection
@@ -184,12 +184,23 @@ class Store:
                     self._raise_damage(error)
                 raise
 
+    def _connect_reader(self) -> sqlite3.Connection:
+        try:
+            return self._connect(readonly=True)
+        except sqlite3.OperationalError as error:
+            if not self.path.exists():
+                # The writer would go on in a file without a name, and readers could never follow.
+                self._report(StoreDamagedError(f"the store {self.path} is gone"), error)
+            raise
+
     def _raise_damage(self, error: sqlite3.DatabaseError) -> None:
         """Call `on_damage` and raise StoreDamagedError when the error of a statement shows that the file is damaged."""
         if is_damage(error):
-            damaged = StoreDamagedError(f"the store {self.path} is damaged: {error}")
-            self.on_damage(damaged)
-            raise damaged from error
+            self._report(StoreDamagedError(f"the store {self.path} is damaged: {error}"), error)
+
+    def _report(self, damaged: StoreDamagedError, error: sqlite3.Error) -> NoReturn:
+        self.on_damage(damaged)
+        raise damaged from error
 
     @contextmanager
     def _going_on(self) -> Iterator[sqlite3.Connection]:

@@ -136,6 +136,22 @@ async def test_row_33_a_damaged_store_is_replaced_while_the_view_runs(tmp_path: 
         assert replaced(data, 2)
 
 
+async def test_a_directory_that_is_gone_is_made_and_locked_again_while_the_view_runs(tmp_path: Path) -> None:
+    nobody = {"bootstrap_servers": f"127.0.0.1:{free_port()}"}
+    data = tmp_path / "data"
+    with view(data, "from streams.runtime import heap; heap.TRIM_SECONDS = 0.05", client=nobody) as first:
+        await eventually(lambda: first.answers("/api/v1/queues"))
+        data.rename(tmp_path / "moved")
+        await eventually(lambda: (data / STORE_NAME).exists() and first.answers("/api/v1/queues"))
+        link = tmp_path / "second" / "data"
+        link.parent.mkdir()
+        link.symlink_to(data)
+        with view(link, client=nobody) as second:
+            assert await asyncio.to_thread(second.process.wait, 20) == ExitCode.STORE_IN_USE.code
+        assert await asyncio.to_thread(first.stop) == 0
+    assert f"the store {data / STORE_NAME} is gone. A new one is read from the topics" in first.log.read_text()
+
+
 def replaced(data: Path, times: int) -> bool:
     """Whether this many damaged stores were set aside."""
     return (data / f"damaged-{times}.sqlite3").exists()

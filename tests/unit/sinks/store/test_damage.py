@@ -173,3 +173,31 @@ def test_the_rows_of_sound_pages_can_still_be_read(seed: int, noise: bool) -> No
         assert {fact.id for fact in read} <= {fact.id for fact in facts}
         # A page is skipped with at most as many rows after it.
         assert len(read) > len(facts) * (1 - 6 * 2 / len(leaves))
+
+
+@pytest.mark.parametrize("whole_directory", [False, True])
+def test_a_store_that_is_gone_is_damaged_for_the_next_reader(tmp_path: Path, *, whole_directory: bool) -> None:
+    path = tmp_path / "data" / "view.sqlite3"
+    path.parent.mkdir()
+    found: list[StoreDamagedError] = []
+    with contextlib.closing(Store(path)) as store:
+        store.on_damage = found.append
+        fill(store, FACTS)
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink()
+        if whole_directory:
+            path.parent.rmdir()
+        store.close_idle()
+        with pytest.raises(StoreDamagedError, match=r"view\.sqlite3 is gone"), store.read():
+            pass
+    assert [str(error) for error in found] == [f"the store {path} is gone"]
+
+
+def test_no_file_left_to_open_is_not_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with contextlib.closing(Store(tmp_path / "view.sqlite3")) as store:
+        monkeypatch.setattr(sqlite3, "connect", refuse)
+        with pytest.raises(sqlite3.OperationalError), store.read():
+            pass
