@@ -16,12 +16,14 @@ TONES: Final = {"worse": "untrusted", "better": "trusted", "unclear": "undecided
 """Class of the style sheet of each result."""
 WORDS: Final = {"worse": "worse", "better": "better", "unclear": "no clear change"}
 _RANK: Final = ("worse", "better", "unclear")
-_NARROW: Final = 316
-"""Width in pixels of the chart on a telephone of 390 pixels: labels do not overlap there, nor on a wider screen."""
-_CHARACTER: Final = 6.8
+_NARROW: Final = 246
+"""Width in pixels of the chart on a screen of 320 pixels: labels do not overlap there, nor on a wider screen."""
+_CHARACTER: Final = 7.4
 """Width of a character of a label in pixels."""
 _GAP: Final = 4
 """Pixels between a flag and its words."""
+_FLAGS: Final = 38
+"""The y from which a label above a line is below the flags."""
 _NAME: Final = 18
 """Most characters of a version's name in the chart; of a longer one its end, in which versions differ."""
 
@@ -168,7 +170,8 @@ def version_levels(
         zip(versions, pairwise([*starts, 100.0]), strict=True)
     ):
         at, newest = y(agreed["alignment"]), place == len(versions) - 1
-        above = at - 7 if newest is higher else at + 16
+        # A label above a line at the top would be under the flags.
+        above = at - 7 if newest is higher and at > _FLAGS else at + 16
         label = above if place >= len(versions) - 2 and end > start else None
         levels.append(VersionLevel(start, end, at, tone, _short_name(name), agreed["alignment"], label))
     return levels

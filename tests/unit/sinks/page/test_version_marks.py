@@ -160,11 +160,11 @@ def test_words_of_flags_overlap_neither_each_other_nor_a_flag_nor_the_edge(chang
     assert len(flags) == len({day for day, _ in changes})
     spans = []
     for flag in flags:
-        width = 100 * 6.8 * len(flag.words) / 316
-        start = flag.x + 100 * flag.shift / 316 - (width if flag.shift < 0 else 0)
+        width = 100 * 7.4 * len(flag.words) / 246
+        start = flag.x + 100 * flag.shift / 246 - (width if flag.shift < 0 else 0)
         spans += [(start, start + width)] if flag.words else []
     assert all(start >= 0 and end <= 100.001 for start, end in spans)
-    discs = [(flag.x - 100 * flag.half / 316, flag.x + 100 * flag.half / 316) for flag in flags]
+    discs = [(flag.x - 100 * flag.half / 246, flag.x + 100 * flag.half / 246) for flag in flags]
     for place, (start, end) in enumerate(spans):
         for other_start, other_end in [*spans[:place], *spans[place + 1 :], *discs]:
             assert end <= other_start + 0.001 or other_end <= start + 0.001
