@@ -21,6 +21,8 @@ from tests.support.processes import LOOPBACK, READY_SECONDS, Command, get_json, 
 IMAGES: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
 MOST_BYTES: Final = 250_000
 _QUEUE: Final = "/queues/Support%20replies"
+_WORSE: Final = "/queues/Code%20review%20bot"
+"""A queue with a new judge version that is worse."""
 _ITEM: Final = "trace-000324"
 _EMPTY: Final = "Sales outreach"
 _SETTLED: Final = 700
@@ -44,7 +46,7 @@ PAGES: Final[Mapping[str, str]] = {
     "queues": "/",
     "queue": _QUEUE,
     "items": f"{_QUEUE}/items?criterion=tone&metric=politeness&outcome=fp",
-    "item": f"{_QUEUE}/items/{_ITEM}",
+    "item": f"{_QUEUE}/items/{_ITEM}?criterion=tone&metric=politeness&outcome=fp",
     "disagreements": "/queues/Marketing%20copy/disagreements",
     "next": f"{_QUEUE}/next",
     "empty": f"/queues/{quote(_EMPTY)}",
@@ -57,7 +59,7 @@ SHOTS: Final = (
     *(Shot(name, path) for name, path in PAGES.items()),
     *(Shot(f"{name}-narrow", path, 390, scheme="dark") for name, path in PAGES.items()),
     Shot("queue-breakdown", _QUEUE, at="#breakdown", scheme="dark", hover="article .misaligned .cell-face:is(a)"),
-    Shot("queue-trend", _QUEUE, at="#trend"),
+    Shot("queue-trend", f"{_WORSE}?trend=correctness_judge", at="#trend"),
 )
 
 
