@@ -19,9 +19,10 @@ _FROZEN: Final = "frozen objects"
 def process_state() -> dict[str, object]:
     """The state of this process, by what it is called."""
     variables = {f"variable {name}": text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    loggers = map(logging.getLogger, _LOGGERS)
     return {
         **variables,
+        **{f"logger {each.name}": (each.level, each.disabled, each.propagate, len(each.filters)) for each in loggers},
         "working directory": Path.cwd(),
         "thresholds of the garbage collector": gc.get_threshold(),
         "garbage collection": gc.isenabled(),
@@ -29,7 +30,6 @@ def process_state() -> dict[str, object]:
         "tracing of memory": tracemalloc.is_tracing(),
         "level that no logger logs": logging.root.manager.disable,
         "level of the root logger": logging.root.level,
-        "loggers": {each.name: (each.level, each.disabled, each.propagate, len(each.filters)) for each in loggers},
         "signal handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
         "timeout of sockets": socket.getdefaulttimeout(),
     }
