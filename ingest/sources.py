@@ -21,7 +21,7 @@ from ingest.acknowledge import acknowledged, away
 from ingest.body import BodyReader
 from ingest.clock import BrokerClock
 from ingest.config import IngestConfig
-from ingest.limits import LARGE_BYTES, Budget, Reservation
+from ingest.limits import LARGE_BYTES, TURN, Budget, Reservation
 from ingest.media import refuse_web_pages
 from ingest.metrics import IngestMetrics
 from ingest.parts import has_too_many_parts, too_many_parts
@@ -91,9 +91,12 @@ class KafkaDelivery:
         Returns the events that are dead letters instead, because the broker refuses them as too large.
         """
         topics = {kind: topic for topic, kind in self.topics.sources.items()}
-        records = [
-            Outgoing(topics[KIND_OF[type(fact)]], encode_event(fact), fact.item.encode()) for fact in delivery.facts
-        ]
+        records: list[Outgoing] = []
+        for index, fact in enumerate(delivery.facts, 1):
+            if index % TURN == 0:
+                # A request of OTLP may have hundreds of thousands.
+                await asyncio.sleep(0)
+            records.append(Outgoing(topics[KIND_OF[type(fact)]], encode_event(fact), fact.item.encode()))
         received = self.publisher.clock.now()
         for outcome in delivery.rejected:
             match outcome.result:

@@ -7,13 +7,18 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
+from aggregator.facts import Evaluation, Fact
 from ingest.app import create_app
 from ingest.config import IngestConfig, Limits
-from ingest.limits import TURN_BYTES
+from ingest.limits import TURN, TURN_BYTES
 from ingest.metrics import IngestMetrics
 from ingest.openapi import EVENTS_PATH
+from ingest.sources import KafkaDelivery
+from sources.intake.intake import Delivery
 from streams.events.decoder import Decoder
+from streams.events.encoder import encode_event
 from streams.kafka.client import KafkaClient
+from streams.kafka.topics import Topics
 from tests.support.ingest import Door, FakePublisher, annotation, open_door
 
 TURNS = 10
@@ -113,3 +118,29 @@ async def test_others_have_their_turn_after_some_bytes_of_large_events(
     counting.cancel()
     assert sum(turns) + size > 50 * 100_000
     assert max(*turns, size) < 2 * TURN_BYTES, "all events of a request were decided in one turn"
+
+
+async def test_others_have_their_turn_while_the_events_of_a_large_export_are_encoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoded, turns = 0, [0]
+
+    def encode(fact: Fact) -> bytes:
+        nonlocal encoded
+        encoded += 1
+        return encode_event(fact)
+
+    async def count() -> None:
+        nonlocal encoded
+        while True:
+            turns.append(encoded)
+            encoded = 0
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr("ingest.sources.encode_event", encode)
+    counting, publisher = asyncio.create_task(count()), FakePublisher()
+    facts = [Evaluation(at=1, id="e", item=f"i{number}", metric="m", passed=True) for number in range(4 * TURN)]
+    await KafkaDelivery("otel", publisher, Topics())(Delivery(facts, ()))
+    counting.cancel()
+    assert sum(turns) + encoded == 4 * TURN
+    assert max(*turns, encoded) <= TURN
