@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTS ?=
+# Processes that run tests; each has brokers and browsers of its own.
+JOBS := 2
 # Tests start some hundred processes. Bytecode files let each of them start without compiling what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -43,15 +45,15 @@ page: venv ## serve the page on a sample store; templates are reloaded when they
 UNIT := $(wildcard tests/unit tests/laws tests/architecture tests/fixtures) aggregator streams ingest sinks sources eval_alignment
 
 unit: venv ## run the tests that need no broker, in less than a minute
-	$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=quick $(UNIT)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --hypothesis-profile=quick $(UNIT)
 
 # In the order of the directories: what a package shares starts once per process, and the many short files come last.
 test: venv ## run all tests except slow ones, with a real Apache Kafka where java and mvn are found; TESTS=path selects
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # Tracing doubles the CPU time of Python code before 3.14, so `make test` and `make unit` do without it.
 coverage: venv ## run unit tests, and fail if they cover less than pyproject.toml requires
-	$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=quick --cov --cov-report=term $(UNIT)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --hypothesis-profile=quick --cov --cov-report=term $(UNIT)
 
 EXAMPLES ?=
 
