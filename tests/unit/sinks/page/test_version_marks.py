@@ -79,6 +79,20 @@ async def test_the_chart_has_the_words_and_the_colour_of_the_result(
     assert any(head.startswith("New version worse") for head in heads) == (words == "worse")
 
 
+async def test_card_and_chart_agree_where_few_items_were_judged_by_both(store: Store, tmp_path: Path) -> None:
+    """p2 is wrong on 8 of 10 items that p1 had right, and right on 40 others: by those it would not be worse."""
+    facts = versions([True] * 2 + [False] * 8)
+    for number in range(40):
+        item = f"other{number}"
+        facts.append(Annotation(at=NOW_MS - DAY_MS, id="a", queue="q", item=item, thumbs="up"))
+        facts.append(Evaluation(at=NOW_MS - DAY_MS, id="e", item=item, metric="m", judge="p2", passed=True))
+    page = read(await page_of(store, tmp_path, facts, "/queues/q"))
+    card, mark = page.all(class_="finding")[0], page.one(id="trend").one(class_="events").one("li")
+    assert card.one(class_="kind").words.startswith("New version worse")
+    assert mark.one("b", class_="mark").words == "worse"
+    assert "p = 0.008" in mark.words
+
+
 async def test_the_card_leads_to_the_chart_of_its_metric_with_a_level_for_each_version(
     store: Store, tmp_path: Path
 ) -> None:
