@@ -42,6 +42,16 @@ async def test_what_a_reader_comes_for_is_on_the_first_screen(address: str, brow
     assert box["y"] + 60 <= PHONE["height"]
 
 
+async def test_a_link_leads_past_the_numbers_of_the_queue(address: str, browser: Browser) -> None:
+    context = await browser.new_context(viewport=PHONE, java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(address + queue_path(QUEUE))
+    await page.get_by_role("navigation", name="On this page").get_by_role("link", name="What stands out").click()
+    await expect(page.locator(".finding").first).to_be_in_viewport()
+    await page.set_viewport_size({"width": 1440, "height": 900})
+    await expect(page.get_by_role("navigation", name="On this page")).to_be_hidden()
+
+
 async def test_filters_are_folded_on_a_phone_only(address: str, browser: Browser) -> None:
     context = await browser.new_context(viewport=PHONE, java_script_enabled=False)
     page = await context.new_page()
