@@ -67,6 +67,8 @@ _RETRIED: Final = (
     IndexUnusableError,
     CorruptPartitionError,
 )
+_UNUSABLE: Final = "the owner index cannot be used, such as on a full disk or because it is damaged: see the log"
+"""Without the error, which has a path: strangers may ask whether a process is ready."""
 _NOT_MADE: Final = "the owner index is being brought up to what Kafka has of the sources; try again soon"
 
 
@@ -272,7 +274,9 @@ class IndexKeeper:
                     await self._wait_for_repair(error)
                     raise
                 except IndexUnusableError as error:
-                    self._note(str(error))
+                    if self.reason != _UNUSABLE:
+                        _log.error("%s. Records of sources are answered with 503 until it can be used", error)
+                    self._note(_UNUSABLE)
                     raise
                 seconds = round(time.monotonic() - started, 1)
                 _log.info("owner index is made", extra={"records": records, "seconds": seconds})

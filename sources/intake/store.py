@@ -173,7 +173,9 @@ class IndexStore:
         except sqlite3.DatabaseError as error:
             # In a damaged file a row may be missing in one table and stand in another.
             if isinstance(error, _UNUSABLE) or type(error) is sqlite3.DatabaseError:
-                raise IndexUnusableError(f"cannot use {self.path}: {error}; {_REMEDY}") from error
+                # What follows is a value, which may have the name of an annotator.
+                reason = str(error).partition(" with text ")[0]
+                raise IndexUnusableError(f"cannot use {self.path}: {reason}; {_REMEDY}") from error
             raise
 
     @contextmanager
@@ -185,7 +187,8 @@ class IndexStore:
         try:
             yield
         except (msgspec.DecodeError, AttributeError, TypeError, ValueError) as error:
-            raise IndexUnusableError(f"cannot use {self.path}: a value in it is damaged: {error}; {_REMEDY}") from error
+            kind = type(error).__name__
+            raise IndexUnusableError(f"cannot use {self.path}: a value in it is damaged ({kind}); {_REMEDY}") from error
 
 
 @dataclass(frozen=True, slots=True)

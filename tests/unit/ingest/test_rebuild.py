@@ -105,9 +105,10 @@ async def test_a_broker_that_refuses_before_the_index_is_made_ends_the_keeper(
 
 
 async def test_an_index_that_cannot_be_used_is_named_and_waited_for(
-    intake: SourceIntake, monkeypatch: pytest.MonkeyPatch
+    intake: SourceIntake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answers: list[Exception | None] = [IndexUnusableError("cannot use sources.sqlite: it is damaged"), None]
+    why = "cannot use sources.sqlite: it is damaged"
+    answers: list[Exception | None] = [IndexUnusableError(why)] * 2 + [None]
     reasons: list[str | None] = []
     made = asyncio.Event()
 
@@ -123,8 +124,10 @@ async def test_an_index_that_cannot_be_used_is_named_and_waited_for(
     running, ended = asyncio.create_task(keeper.run()), asyncio.create_task(made.wait())
     await asyncio.wait([running, ended], return_when=asyncio.FIRST_COMPLETED)
     assert not running.done()
-    assert reasons[1] == "cannot use sources.sqlite: it is damaged"
+    assert [reason is not None and "cannot be used" in reason for reason in reasons] == [False, True, True]
+    assert not any("sources.sqlite" in (reason or "") for reason in reasons), "strangers may read it"
     assert keeper.reason is None
+    assert [record.levelname for record in caplog.records if f"{why}. Records" in record.message] == ["ERROR"]
     running.cancel()
 
 

@@ -305,3 +305,18 @@ def test_the_batch_of_an_outbox_has_facts(tmp_path: Path) -> None:
     with pytest.raises(IndexUnusableError, match="a value in it is damaged"):
         index.pending()
     store.close()
+
+
+def test_no_error_about_damage_has_a_value(tmp_path: Path) -> None:
+    store = IndexStore(tmp_path)
+    index = store.index("tool")
+    index.commit(pending_batch(IndexChanges({"n": RECORD})))
+    index.keep("pulls", {})
+    with store.transaction() as connection:
+        connection.execute('UPDATE rows SET key = CAST(\'["a","Ada"]\' AS BLOB)')
+        connection.execute("UPDATE states SET value = CAST(x'416461ff' AS TEXT)")
+    for read in (lambda: index.get("n"), lambda: index.state("pulls")):
+        with pytest.raises(IndexUnusableError) as raised:
+            read()
+        assert "Ada" not in str(raised.value)
+    store.close()
