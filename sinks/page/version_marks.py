@@ -48,14 +48,21 @@ class VersionMark:
         return WORDS[self.epoch["change"]]
 
     @property
+    def result(self) -> str:
+        """Alignment of both versions, and the result of the test."""
+        before, after = self.epoch["before"]["alignment"], self.epoch["after"]["alignment"]
+        return f"{percent(before)} before, {percent(after)} after, {self.words} (p {p_value(self.epoch['p_value'])})"
+
+    @property
+    def names(self) -> str:
+        """Metric and versions."""
+        epoch = self.epoch
+        return f"{epoch['metric']}, judge version {epoch['judge'] or 'unnamed'} after {epoch['previous'] or 'unnamed'}"
+
+    @property
     def text(self) -> str:
         """What changed, in one line."""
-        epoch = self.epoch
-        return (
-            f"{epoch['metric']}, judge version {epoch['judge'] or 'unnamed'} after {epoch['previous'] or 'unnamed'}: "
-            f"{percent(epoch['before']['alignment'])} before, {percent(epoch['after']['alignment'])} after, "
-            f"{self.words} (p {p_value(epoch['p_value'])})"
-        )
+        return f"{self.names}: {self.result}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ ROUTES = {
     "aggregate": queue_path(QUEUE) + "?view=aggregate&criterion=tone",
     "search": queue_path(QUEUE, "/items?search=refund+trace-0007"),
     "item of a list": item_path(QUEUE, "trace-0007") + "?outcome=tp,fn,tn,fp&place=1",
+    "only item of a list": item_path(QUEUE, "trace-0007") + "?outcome=tp,fn,tn,fp&search=trace-0007",
     "trend": queue_path(QUEUE) + "?trend=relevancy",
     "empty": queue_path("waiting"),
     "missing": queue_path("nobody"),
