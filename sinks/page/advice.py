@@ -21,7 +21,7 @@ _COMPUTED: Final = 12
 """Most metrics of one page whose thresholds are computed for advice."""
 _DIVIDED: Final = 3
 """Metrics of one page whose tags are looked through before a threshold is advised, with any number of comparisons."""
-_LOOKED: Final = 30_000
+_LOOKED: Final = 10_000
 """Comparisons of further metrics whose tags are looked through; the advice about others states that theirs were not."""
 _NOT_LOOKED: Final = " Its tags were not checked for values that it hurts: see the segments of the metric."
 
