@@ -1,7 +1,7 @@
 """No client of a view takes all places of its requests.
 
-The queue of `sinks.request_pool` is one for all: a client with many connections would fill it again and again, and all
-others would be refused.
+In the queue of `sinks.request_pool` clients take turns, but its length is one for all: a client with many connections
+would fill it again and again, and all others would be refused.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sinks.access import asks_for_health, client_address, problem
 from sinks.api.routes import STREAM_PATH
 from sinks.connections import ClientAddresses
+from sinks.request_pool import CLIENT
 
 SHARE: Final = 32
 """Most requests of one client that are answered together, less than half of what may run and wait; a proxy may have
@@ -42,6 +43,7 @@ class RequestShares:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer or refuse a request."""
         client, is_proxy = self._addresses.client(client_address(scope))
+        CLIENT.set(client)
         if is_proxy or asks_for_health(scope):
             await self._app(scope, receive, send)
             return

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from sinks.api.services import Services
 from sinks.app import create_app
-from sinks.request_pool import THREADS, WAITING, RequestPool
+from sinks.request_pool import CLIENT, THREADS, WAITING, RequestPool
 
 
 @pytest.fixture
@@ -40,6 +40,63 @@ async def test_an_error_of_a_call_leaves_its_place() -> None:
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await pool.run(lambda: 1 // 0)
+
+
+async def ask(pool: RequestPool, client: str, answered: list[str]) -> None:
+    """A call of a client."""
+    CLIENT.set(client)
+    await pool.run(lambda: answered.append(client))
+
+
+async def test_a_client_that_asks_for_much_waits_for_itself(gate: threading.Event) -> None:
+    pool, answered = RequestPool(1), list[str]()
+    first = asyncio.create_task(pool.run(gate.wait))
+    others = [asyncio.create_task(ask(pool, client, answered)) for client in ("a", "a", "a", "b", "c", "b")]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, *others)
+    assert answered == ["a", "b", "c", "a", "b", "a"]
+
+
+async def test_a_call_that_is_cancelled_while_it_waits_or_gets_its_turn_leaves_no_place_taken(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, answered = RequestPool(1, 2), list[str]()
+    pass_on = pool._pass_on
+
+    def pass_on_and_cancel() -> None:
+        pass_on()
+        # The second has its turn now, and has not begun.
+        waiting[1].cancel()
+
+    running = asyncio.create_task(pool.run(gate.wait))
+    waiting = [asyncio.create_task(ask(pool, client, answered)) for client in ("a", "b")]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    monkeypatch.setattr(pool, "_pass_on", pass_on_and_cancel)
+    gate.set()
+    await running
+    assert [type(error) for error in await asyncio.gather(*waiting, return_exceptions=True)] == [
+        asyncio.CancelledError
+    ] * 2
+    await asyncio.gather(*(ask(pool, "c", answered) for _ in range(3)))
+    assert (answered, pool._running) == (["c"] * 3, 0)
+
+
+async def test_requests_are_those_of_their_client(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    async def run(_pool: RequestPool, call: Callable[[], object], *, begun: bool = False) -> object:
+        del begun
+        seen.append(CLIENT.get())
+        return call()
+
+    monkeypatch.setattr(RequestPool, "run", run)
+    for address in ("192.0.2.1", "2001:db8::1"):
+        transport = httpx.ASGITransport(create_app(services), client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
+            await asking.get("/queues/support")
+    assert seen == ["192.0.2.1"] * 2 + ["2001:db8::/64"] * 2
 
 
 async def test_health_answers_while_requests_take_all_threads(
