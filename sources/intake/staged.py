@@ -29,6 +29,8 @@ class StagedIndex:
         """The rows of the changed records, and the restated ones of the others."""
         self._unchanged: dict[bytes, _CommittedRows] = {}
         self._parts = committed.hashed_parts()
+        self._read: dict[str, OwnedRecord | None] = {}
+        """What was read of the committed index: of each record several questions are asked."""
 
     def get(self, native: str) -> OwnedRecord | None:
         """What a record stated last; None for one that was never seen."""
@@ -37,7 +39,7 @@ class StagedIndex:
 
     def _known(self, native: str) -> OwnedRecord | None:
         changed = self.changes.records.get(native)
-        known = changed or self._committed.get(native)
+        known = changed or self._committed_record(native)
         rows = self.changes.restated.get(native)
         if known is None or rows is None:
             return known
@@ -46,6 +48,11 @@ class StagedIndex:
             self.changes.records[native] = known
             del self.changes.restated[native]
         return known
+
+    def _committed_record(self, native: str) -> OwnedRecord | None:
+        if native not in self._read:
+            self._read[native] = self._committed.get(native)
+        return self._read[native]
 
     def _claimed(self, native: str) -> OwnedRecord | None:
         """A record that was made again from its events, under their names because its own is hashed in them."""

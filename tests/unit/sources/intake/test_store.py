@@ -320,3 +320,23 @@ def test_no_error_about_damage_has_a_value(tmp_path: Path) -> None:
             read()
         assert "Ada" not in str(raised.value)
     store.close()
+
+
+def test_a_batch_reads_each_record_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A webhook may delete hundreds of thousands of records, of which nobody knows any."""
+    store, asked, get = IndexStore(tmp_path), list[str](), StoredIndex.get
+    index = store.index("tool")
+    index.commit(pending_batch(IndexChanges({"known": RECORD})))
+
+    def counted(stored: StoredIndex, native: str) -> OwnedRecord | None:
+        asked.append(native)
+        return get(stored, native)
+
+    monkeypatch.setattr(StoredIndex, "get", counted)
+    staged = StagedIndex(index)
+    for native, owned in (("known", RECORD), ("unknown", None)):
+        assert [staged.get(native) for _ in range(3)] == [owned] * 3
+        staged.put(native, OwnedRecord())
+        assert staged.get(native) == OwnedRecord()
+    assert asked == ["known", "unknown"]
+    store.close()
