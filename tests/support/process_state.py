@@ -13,6 +13,7 @@ _LOGGERS: Final = (
     *("aggregator", "eval_alignment", "ingest", "sinks", "sources", "streams"),
     *("aiokafka", "asyncio", "faust", "httpx", "uvicorn"),
 )
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE)
 _FROZEN: Final = "frozen objects"
 
 
@@ -30,7 +31,8 @@ def process_state() -> dict[str, object]:
         "tracing of memory": tracemalloc.is_tracing(),
         "level that no logger logs": logging.root.manager.disable,
         "level of the root logger": logging.root.level,
-        "signal handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
+        # An event loop that has handled a signal leaves Python's own handler, in place of that of `conftest.py`.
+        "ignored signals": [number.name for number in _SIGNALS if signal.getsignal(number) is signal.SIG_IGN],
         "timeout of sockets": socket.getdefaulttimeout(),
     }
 
