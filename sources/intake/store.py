@@ -123,7 +123,7 @@ class IndexStore:
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
         if 0 < version < _VERSION:
-            with self.transaction() as connection:
+            with self.transaction() as connection, self.decoded():
                 upgrade(connection, _SCHEMA, lambda batch: msgspec.msgpack.encode(PENDING.decode(batch).bounded()))
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
         self._connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")

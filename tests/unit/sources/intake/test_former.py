@@ -9,7 +9,7 @@ import pytest
 from aggregator.facts import Annotation, Fact
 from sources.intake.changes import PENDING, PendingBatch, pending_batch
 from sources.intake.staged import StagedIndex
-from sources.intake.store import IndexStore
+from sources.intake.store import FILE, IndexStore, IndexUnusableError
 from sources.ownership import OwnedRecord, OwnerIndex, RecordVersion, Statement
 from sources.records import bounded_id
 
@@ -63,6 +63,24 @@ def test_an_index_of_a_former_release_gets_its_rows_with_their_ranks(tmp_path: P
         assert len(index.holders(IDENTITY)) == 5
         assert {native: index.get(native) for native in "01234"} == before
         store.close()
+
+
+@pytest.mark.parametrize("damage", ["UPDATE records SET owned = x'c1'", "UPDATE outbox SET batch = x'00'"])
+def test_a_damaged_index_of_a_former_release_is_named_and_stays_as_it_is(tmp_path: Path, damage: str) -> None:
+    store = IndexStore(tmp_path)
+    index, staged = store.index("tool"), StagedIndex(store.index("tool"))
+    batch = pending_batch(staged.changes, states(staged, "1", at=1))
+    index.commit(batch)
+    index.prepare(batch)
+    make_former(store, 2)
+    with store.transaction() as connection:
+        connection.execute(damage)
+    store.close()
+    before = (tmp_path / FILE).read_bytes()
+    for _ in range(2):
+        with pytest.raises(IndexUnusableError, match="a value in it is damaged"):
+            IndexStore(tmp_path)
+    assert (tmp_path / FILE).read_bytes() == before
 
 
 def test_long_ids_of_a_former_release_are_found_by_their_digests(tmp_path: Path) -> None:
