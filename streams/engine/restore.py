@@ -393,6 +393,7 @@ class Restore:
             for topic in self.topics.sources
         }
         starts = {tp: start_of(source) for tp, source in known.items()}
+        self._salvage.check_positions(sound(self.owned), starts)
         processed = {owned.partition for owned in sound(self.owned)}
         kept = {tp: start for tp, start in starts.items() if tp.partition in processed}
         for tp, start in kept.items():

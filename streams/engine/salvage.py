@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
 
+from faust.types import TP
+
 from aggregator.ledger_ids import renewed
 from streams.engine.partition import OwnedPartition
+from streams.engine.start import Start
 from streams.kafka.batches import CorruptPartitionError
 from streams.ledger.claim import CLAIM_KEY, Claim, check_claim
 from streams.ledger.published import Published
@@ -95,6 +98,20 @@ class Salvage:
                 owned.quarantine(
                     f"{loss}. Set cleanup.policy=compact. Restore the topic, or start the worker once with "
                     "`--accept-loss` to continue with the rows that are left"
+                )
+
+    def check_positions(self, partitions: Sequence[OwnedPartition], starts: Mapping[TP, Start]) -> None:
+        """Put partitions in quarantine whose tallies carry a position beyond the end of a source, unless that is
+        accepted. Where all do, the topic is not the one that it was, and the restore ends the worker.
+        """
+        beyond = {tp.partition: f"{tp.topic}[{tp.partition}]: {at.lost}" for tp, at in starts.items() if at.beyond}
+        if self.accept_loss or all(owned.partition in beyond for owned in partitions):
+            return
+        for owned in partitions:
+            if (loss := beyond.get(owned.partition)) is not None:
+                owned.quarantine(
+                    f"{loss}. Another program wrote a checkpoint marker, or the topic lost its end. Restore it, or "
+                    "start the worker once with `--accept-loss`: it reads again what the topic has"
                 )
 
     def check_claims(self, partitions: Iterable[OwnedPartition], claimed: Iterable[OwnedPartition]) -> None:

@@ -43,6 +43,8 @@ class Start:
     """Why it is not the committed offset, for the log; empty where it is, or where there is nothing to report."""
     counted: int = 0
     """Events below it are counted already: where the topic no longer has them, nothing is lost."""
+    beyond: bool = False
+    """Whether the tallies carry a position beyond the end of the topic."""
 
 
 def start_of(known: Known) -> Start:
@@ -55,7 +57,8 @@ def start_of(known: Known) -> Start:
     if topic_id is not None and recorded is not None and topic_id != recorded:
         return _start_of_new_topic(known, tallied, recorded)
     if not _is_left(position, known):
-        return Start(known.oldest, lost=f"the tallies carry position {position}, {_left(known)}")
+        beyond = known.end is not None and position > known.end
+        return Start(known.oldest, lost=f"the tallies carry position {position}, {_left(known)}", beyond=beyond)
     if known.committed is not None:
         return _lower(position, known.committed, known)
     if topic_id is None or recorded is None:

@@ -306,7 +306,7 @@ def facts(draw: st.DrawFn) -> list[Fact]:
 
 @st.composite
 def damaged_logs(draw: st.DrawFn) -> Logs:
-    """The logs of a worker that was killed, and what others wrote there since; perhaps compacted meanwhile."""
+    """The logs of a worker that was killed, and what others wrote there since; perhaps compacted meanwhile, or cut."""
     logs = new_logs()
     for _ in range(draw(st.integers(1, 2))):
         restored(logs, facts=draw(facts()))
@@ -325,6 +325,9 @@ def damaged_logs(draw: st.DrawFn) -> Logs:
                 part.records[place] = _Record(part.records[place].offset, *row)
         if draw(st.booleans()):
             part.compact()
+        if draw(st.integers(0, 4)) == 0:
+            # Its topic deletes by age.
+            part.delete(before=draw(st.integers(0, part.end)))
     return logs
 
 

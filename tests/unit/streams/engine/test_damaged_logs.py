@@ -220,6 +220,18 @@ def test_a_ledger_that_lost_its_beginning_is_in_quarantine_until_the_loss_is_acc
     assert "begins at offset 3, it began at 2" in (restored(logs)[DAMAGED].quarantined or "")
 
 
+def test_a_marker_with_a_position_beyond_the_end_of_a_source_ends_no_worker(logs: Logs) -> None:
+    """Of one partition: no worker wrote it, and the others go on."""
+    sources = {topic: {"position": 5, "end": 5} for topic in TOPICS.sources}
+    marker = stamped(logs, at=0, sources=sources, offset=logs[TOPICS.tallies, DAMAGED].end)
+    logs[TOPICS.tallies, DAMAGED].append([(MARKER_KEY, marker)])
+    both = restored(logs)
+    assert "the tallies carry position 5, left are 0 to 0" in (both[DAMAGED].quarantined or "")
+    assert both[1].ready
+    counted(logs, restored(logs, accept_loss=True)[DAMAGED], FACTS)
+    counted(logs, restored(logs)[DAMAGED], FACTS)
+
+
 def test_compaction_is_no_loss(logs: Logs) -> None:
     ledger = logs[TOPICS.facts, DAMAGED]
     ledger.append([(row.key, row.value) for row in ledger.records])
