@@ -50,6 +50,9 @@ def refuse_damaged(path: Path, seconds: float = CHECK_SECONDS) -> None:
                 (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             finally:
                 ending.cancel()
+    except UnicodeDecodeError:
+        # The report of the check quotes the page.
+        raise StoreDamagedError(f"the store {path} is damaged") from None
     except sqlite3.DatabaseError as error:
         if is_damage(error):
             raise StoreDamagedError(f"the store {path} is damaged: {error}") from error

@@ -66,6 +66,14 @@ def test_damage_is_found_at_the_start(tmp_path: Path, where: str, content: bytes
         refuse_damaged(path)
 
 
+def test_damage_that_no_message_can_quote_is_found_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "view.sqlite3"
+    filled(path)
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE ", b"CREATE \xeeABLE ", 1))
+    with pytest.raises(StoreDamagedError, match=r"view\.sqlite3"):
+        refuse_damaged(path)
+
+
 def test_the_check_ends_in_time(tmp_path: Path) -> None:
     """Half a second for a file that takes longer: the view starts, and finds damage when it reads it."""
     path = tmp_path / "view.sqlite3"
