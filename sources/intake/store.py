@@ -103,7 +103,8 @@ class IndexStore:
                 f"{error}: only one `ingest` may run sources that remember their records (start others with `--sources "
                 "none`)"
             ) from None
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
+            # The last one is a message of SQLite that quotes damaged bytes.
             self._unlock()
             raise IndexUnusableError(f"cannot open {self.path}: {error}; {_REMEDY}") from error
         except BaseException:

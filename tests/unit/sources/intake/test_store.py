@@ -307,6 +307,18 @@ def test_the_batch_of_an_outbox_has_facts(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_file_whose_damage_no_message_can_quote_is_named(tmp_path: Path) -> None:
+    store = IndexStore(tmp_path)
+    with store._using:
+        store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    path = tmp_path / FILE
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE ", b"CREATE \xeeABLE ", 1))
+    for _ in range(2):
+        with pytest.raises(IndexUnusableError, match="cannot open"):
+            IndexStore(tmp_path)
+
+
 def test_no_error_about_damage_has_a_value(tmp_path: Path) -> None:
     store = IndexStore(tmp_path)
     index = store.index("tool")
