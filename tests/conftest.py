@@ -1,7 +1,6 @@
 """Fixtures shared by all tests, and the line of the summary on what did not run."""
 
 import contextlib
-import gc
 import shutil
 import signal
 import uuid
@@ -14,7 +13,7 @@ from hypothesis import settings
 
 from sinks.store.store import Store
 from tests.support import kafka as apache
-from tests.support.process_state import changes, process_state
+from tests.support.process_state import changes, freeze_heap, process_state
 from tests.support.requirements import VARIABLE, Requirements, skipped_line
 from tests.support.stores import open_store
 from tests.support.tree import SHARED
@@ -43,10 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    # Modules and tests are half a million objects, and stay. A full collection would walk them each time, and hold up
-    # what a test measures or awaits for half a second.
-    gc.collect()
-    gc.freeze()
+    # Modules and tests are half a million objects. A full collection would hold up what a test measures or awaits for
+    # half a second.
+    freeze_heap()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,6 +1,8 @@
 """What a test leaves changed is found."""
 
 import gc
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,27 @@ def test_what_is_put_back_is_no_change(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert changes(before, process_state()) == []
 
 
-def test_frozen_objects_may_end_but_not_become_more_or_none() -> None:
-    state = process_state()
-    few, many, none = ({**state, "frozen objects": count} for count in (5, 6, 0))
-    assert changes(many, few) == []
-    assert changes(few, many) == ["frozen objects: 5 became 6"]
-    assert changes(many, none) == ["frozen objects: 6 became 0"]
+def test_a_frozen_heap_is_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = process_state()
+    monkeypatch.setattr("tests.support.process_state._freezes", 99)
+    assert [each.partition(":")[0] for each in changes(before, process_state())] == ["freezes of the heap"]
+
+
+_FREEZES = """
+import gc
+from tests.support.process_state import freeze_heap, process_state
+freeze_heap()
+print(gc.get_freeze_count() > 0, process_state()["freezes of the heap"])
+gc.freeze()
+gc.unfreeze()
+print(process_state()["freezes of the heap"])
+"""
+
+
+def test_a_freeze_is_counted() -> None:
+    """In a process of its own."""
+    ended = subprocess.run([sys.executable, "-c", _FREEZES], check=True, capture_output=True, text=True)
+    assert ended.stdout.split() == ["True", "0", "2"]
 
 
 def test_a_threshold_is_a_change() -> None:
