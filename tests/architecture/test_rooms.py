@@ -89,7 +89,7 @@ ROOMS: Mapping[str, set[str]] = {
     "sinks.snapshots": {*_READ, "sinks.documents", "streams.kafka"},
     "sinks.api": _API,
     "sinks.page": {*_API, "sinks.api", "streams.events"},
-    "sinks.request_shares": {"sinks.access", "sinks.connections", "sinks.api"},
+    "sinks.request_shares": {"sinks.access", "sinks.connections", "sinks.api", "sinks.request_pool"},
     "sinks.app": {*_API, "sinks.api", "sinks.page", "sinks.request_shares"},
     "sinks.view": {*_API, "sinks.api", "sinks.page", "sinks.app", "streams.kafka"},
     # Records of other tools become events: knows no HTTP and no Kafka.
