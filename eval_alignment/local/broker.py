@@ -116,10 +116,7 @@ class EmbeddedBroker:
         self.stop()
 
     def _output(self) -> IO[bytes]:
-        if self._log is None:
-            return tempfile.TemporaryFile()
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        return open_log(self._log)
+        return tempfile.TemporaryFile() if self._log is None else open_log(self._log)
 
 
 def wait_until_ready(bootstrap: str, exit_code: Callable[[], int | None], seconds: float) -> None:

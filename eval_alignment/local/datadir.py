@@ -88,6 +88,10 @@ class DataDir:
         if fingerprint and not known:
             mark.write_text(fingerprint)
 
+    def explained(self, error: OSError) -> str:
+        """An error of the system while this directory is in use, and what to do."""
+        return f"{error}; check the disk of {self.path}, its free space and its rights"
+
     @property
     def aside(self) -> list[Path]:
         """Stores of earlier runs whose rows are not all in the current store, oldest first."""

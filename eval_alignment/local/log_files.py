@@ -12,7 +12,8 @@ _TAIL_BYTES: Final = 1 << 16
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open a log for appending, and for reading what was written."""
+    """Open a log for appending, and for reading what was written; its directory is made where it is gone."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "ab+")
     # A former release may have created it for all to read.
     os.fchmod(file.fileno(), 0o600)

@@ -134,8 +134,7 @@ class Supervisor:
         except (KafkaError, TimeoutError) as error:
             raise UpError(f"{self.settings.brokers}: {error!r}") from error
         except OSError as error:
-            directory = self._data.path
-            raise UpError(f"cannot use {directory}: {error}; check its disk, its free space and its rights") from error
+            raise UpError(f"cannot run: {self._data.explained(error)}") from error
 
     async def _once(self) -> None:
         parts: list[asyncio.Task[None]] = []
@@ -308,10 +307,10 @@ class Supervisor:
         try:
             await child.start()
         except OSError as error:
-            # Its log cannot be opened.
+            # Most often, its log cannot be opened.
             if not self._was_ready:
                 raise
-            return f"cannot be started: {error}"
+            return f"cannot be started: {self._data.explained(error)}"
         code = await child.wait()
         if code == ExitCode.STORE_UNUSABLE.code and self._was_ready:
             return f"ended with exit code {code}: {printable(child.tail(1))}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eval_alignment import settings
+from eval_alignment import __version__, settings
 from eval_alignment.local import supervisor
 from eval_alignment.local.children import Child
 from streams.runtime.exit_codes import ExitCode
@@ -60,7 +60,18 @@ async def test_a_process_whose_log_cannot_be_opened_ends_no_other(tmp_path: Path
     view = EndedChild(tmp_path / "gone" / "view.log", OSError(errno.ENOENT, "No such file or directory"))
     with pytest.raises(OSError, match="No such file"):
         await up(tmp_path, was_ready=False)._run_to_end(view)
-    assert "No such file" in await up(tmp_path, was_ready=True)._run_to_end(view)
+    ended = await up(tmp_path, was_ready=True)._run_to_end(view)
+    assert ended.startswith("cannot be started: [Errno 2] No such file")
+    assert ended.endswith(f"check the disk of {tmp_path}, its free space and its rights")
+
+
+async def test_a_process_starts_after_its_data_directory_was_deleted(tmp_path: Path) -> None:
+    logs = tmp_path / "data" / "logs"
+    child = Child("worker", "127.0.0.1:1", ["--version"], logs / "worker.log", {})
+    ended = await up(tmp_path / "data", was_ready=True)._run_to_end(child)
+    assert ended == "ended with exit code 0"
+    assert logs.stat().st_mode & 0o777 == 0o700
+    assert __version__ in child.tail()
 
 
 @pytest.mark.parametrize("was_ready", [False, True])
@@ -75,5 +86,5 @@ async def test_a_disk_that_refuses_the_first_file_is_named(tmp_path: Path, monke
         raise OSError(errno.ENOSPC, "No space left on device", "broker")
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(supervisor.UpError, match=r"cannot use .*: .*No space left on device: 'broker'; check its disk"):
+    with pytest.raises(supervisor.UpError, match=r"No space left on device: 'broker'; check the disk of .*"):
         await up(tmp_path, was_ready=False).run()
