@@ -20,10 +20,6 @@ from sinks.queries.scope import Scope
 _JudgedPair = tuple[str, str, str]
 """A metric and two judge versions of it."""
 
-_DECIDABLE: Final = 6
-"""Items on which one version alone is right, from which McNemar's exact test can find a difference: 2 / 2 ** 6 < 0.05.
-So a version that this test calls worse is never compared by other items.
-"""
 _SUPERSEDED: Final = """
 CROSS JOIN evaluations AS e INDEXED BY evaluations_superseded
     ON e.item_id = p.item_id AND e.failure = 0 AND e.deleted = 0 AND e.current = 0
@@ -118,9 +114,10 @@ def changes_of(judges: Mapping[str, Iterable[VersionCounts]]) -> list[tuple[str,
 
 def _change(metric: str, change: VersionChange, pair: VersionPair, least: int) -> JudgeChange:
     before, after = _share(change.before), _share(change.after)
-    if pair.items >= least or pair.first_only + pair.second_only >= _DECIDABLE:
-        p_value, better = mcnemar(pair.first_only, pair.second_only), pair.second_only > pair.first_only
-    else:
+    p_value, better = mcnemar(pair.first_only, pair.second_only), pair.second_only > pair.first_only
+    # A difference on the same items counts, however few, so that the card of a worse version and this agree. Few
+    # items without one show nothing about the others.
+    if pair.items < least and p_value >= SIGNIFICANCE:
         p_value, better = fisher(_by_item(after), _by_item(before)), after.alignment > before.alignment
     return JudgeChange(
         day=change.day,

@@ -60,8 +60,8 @@ class JudgeChange(TypedDict):
     """All comparisons of the new version."""
     p_value: float
     """p value of the difference: of McNemar's exact test on the items that both versions judged where there are as many
-    as the setting `gate_items`, or where people agree with one version alone on at least 6 of them; else of Fisher's
-    exact test of the items of `before` and `after`.
+    as the setting `gate_items`, or where it is below 0.05; else of Fisher's exact test of the items of `before` and
+    `after`.
     """
     change: Literal["better", "worse", "unclear"]
     """`unclear` unless `p_value` is below 0.05."""

@@ -303,8 +303,8 @@ def _versions() -> str:
         "- Over time: a new version is marked on the day from which it has comparisons: that of its first verdict, or "
         "of the first annotation that is compared with it if this is later. It is called better or worse where p is "
         "below 0.05: by this test where both versions judged at least 30 same items (setting `gate_items`), or where "
-        "b + c is at least 6, so that the test can find a difference; else by Fisher's exact test of aligned and "
-        "misaligned items before and after.\n"
+        "it finds a difference on fewer; else by Fisher's exact test of aligned and misaligned items before and "
+        "after, because few items without a difference show nothing about the others.\n"
         "- Undefined: `no_shared_items` when no item was judged by both.\n"
         "- Source: Q. McNemar 1947, Psychometrika 12:153-157, with the binomial distribution.",
     )

@@ -178,6 +178,33 @@ def test_a_new_version_is_better_or_worse_only_where_this_is_unlikely_to_be_chan
     )
 
 
+@pytest.mark.parametrize(
+    ("old_only", "new_only", "by_shared"), [(3, 2, False), (4, 2, False), (6, 5, False), (0, 6, True), (6, 0, True)]
+)
+def test_few_shared_items_decide_only_where_they_show_a_difference(
+    old_only: int, new_only: int, by_shared: bool
+) -> None:
+    """On 12 items that both judged few differ; of 200 others each, the old version has 95 % right, the new one 60 %."""
+    facts: list[Fact] = []
+
+    def judge_item(item: str, **verdicts: bool) -> None:
+        facts.append(Annotation(at=1, id="a", queue="q", item=item, stars=5))
+        for at, (judge, passed) in enumerate(verdicts.items(), start=1 if "old" in verdicts else 2):
+            facts.append(Evaluation(at=at, id="e", item=item, metric="m", judge=judge, passed=passed))
+
+    for number in range(12):
+        old_wrong = old_only <= number < old_only + new_only
+        judge_item(f"shared{number}", old=not old_wrong, new=number >= old_only)
+    for number in range(200):
+        judge_item(f"old{number}", old=number < 190)
+        judge_item(f"new{number}", new=number < 120)
+    with stored(facts) as store, store.read() as connection:
+        (change,) = deep_dive.trend(connection, SCOPE, "overall")["epochs"]
+    assert change["change"] == ("better" if new_only == 6 else "worse")
+    counted = [(share["k"], share["items"] - share["k"]) for share in (change["after"], change["before"])]
+    assert change["p_value"] == pytest.approx(mcnemar(old_only, new_only) if by_shared else fisher(*counted))
+
+
 def test_versions_that_a_third_one_superseded_are_compared_once() -> None:
     facts: list[Fact] = [Annotation(at=1, id="a", queue="q", item="i", stars=5)]
     facts += [
