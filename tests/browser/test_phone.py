@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.async_api import Browser, ViewportSize, expect
+from playwright.async_api import Browser, Route, ViewportSize, expect
 
 from sinks.page.urls import queue_path
 from sinks.store.store import Store
@@ -71,6 +71,25 @@ async def test_filters_are_folded_on_a_phone_only(address: str, browser: Browser
     await annotator.select_option("bob")
     await page.locator("#filters").get_by_role("button", name="Apply").click()
     assert "annotator=bob" in page.url
+
+
+async def test_filters_are_within_reach_where_a_browser_cannot_show_folded_content(
+    address: str, browser: Browser
+) -> None:
+    """Browsers without `::details-content` drop its rule: what hides the summary must go with it."""
+    context = await browser.new_context(java_script_enabled=False, viewport={"width": 1440, "height": 900})
+    page = await context.new_page()
+
+    async def older(route: Route) -> None:
+        response = await route.fetch()
+        await route.fulfill(response=response, body=(await response.text()).replace("::details-content", "::unknown"))
+
+    await page.route("**/*.css*", older)
+    await page.goto(address + queue_path(QUEUE, "/items?criterion=tone"))
+    annotator = page.locator("#annotator")
+    await expect(annotator).to_be_hidden()
+    await page.locator("details", has=annotator).locator("summary").click()
+    await expect(annotator).to_be_visible()
 
 
 async def test_a_keyboard_leads_from_item_to_item_without_scripts(address: str, browser: Browser) -> None:
