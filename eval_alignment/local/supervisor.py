@@ -328,8 +328,10 @@ class Supervisor:
 
     async def _bound_logs(self) -> None:
         while True:
-            for log in self._data.logs.glob("*.log"):
-                await asyncio.to_thread(cap_log, log)
+            # A disk that answers nothing now may later.
+            with contextlib.suppress(OSError):
+                for log in self._data.logs.glob("*.log"):
+                    await asyncio.to_thread(cap_log, log)
             await asyncio.sleep(_LOG_SECONDS)
 
     async def _watch_dead_letters(self) -> None:
@@ -361,7 +363,7 @@ class Supervisor:
             await asyncio.gather(self._worker.stop(WORKER_STOP_SECONDS), self._view.stop(VIEW_STOP_SECONDS))
             return
         clean = False
-        with contextlib.suppress(KafkaError, TimeoutError, EvalAlignmentError, sqlite3.Error):
+        with contextlib.suppress(KafkaError, EvalAlignmentError, sqlite3.Error, OSError):
             clean = self._stop.is_set() and self._broker.pid is not None and await self._drain()
         # Nor does a worker end in order without it.
         await self._worker.stop(WORKER_STOP_SECONDS if self._broker.pid is not None else 0)

@@ -1,13 +1,17 @@
 """`up`: what it prints about its addresses, and when it goes on without one of its processes."""
 
 import errno
+import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from eval_alignment import __version__, settings
 from eval_alignment.local import supervisor
+from eval_alignment.local.broker import EmbeddedBroker
 from eval_alignment.local.children import Child
+from eval_alignment.local.saved_dead_letters import SavedDeadLetters
 from streams.runtime.exit_codes import ExitCode
 
 
@@ -88,3 +92,82 @@ async def test_a_disk_that_refuses_the_first_file_is_named(tmp_path: Path, monke
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(supervisor.UpError, match=r"No space left on device: 'broker'; check the disk of .*"):
         await up(tmp_path, was_ready=False).run()
+
+
+def stale(path: object, *_: object, **__: object) -> NoReturn:
+    """What a system call on a lost network disk does."""
+    raise OSError(errno.ESTALE, "Stale file handle", str(path))
+
+
+async def test_logs_are_bounded_again_when_their_disk_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "view.log").touch()
+    scandir = os.scandir
+    scans: list[object] = []
+
+    def scan_later(path: str) -> object:
+        scans.append(path)
+        if len(scans) == 1:
+            stale(path)
+        return scandir(path)
+
+    def capped(log: Path) -> None:
+        raise RuntimeError(f"capped {log.name}")
+
+    monkeypatch.setattr(supervisor, "_LOG_SECONDS", 0)
+    monkeypatch.setattr(supervisor, "cap_log", capped)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scan_later)
+        with pytest.raises(RuntimeError, match=r"capped view\.log"):
+            await up(tmp_path, was_ready=True)._bound_logs()
+
+
+class StoppedBroker(EmbeddedBroker):
+    """A broker that seems to run until it is stopped."""
+
+    def __init__(self, stopped: list[str]) -> None:
+        super().__init__(1)
+        self._stopped = stopped
+
+    @property
+    def pid(self) -> int | None:
+        return None if "broker" in self._stopped else 1
+
+    def stop(self) -> None:
+        self._stopped.append("broker")
+
+
+class StoppedChild(EndedChild):
+    """A process that notes when it is stopped."""
+
+    def __init__(self, name: str, stopped: list[str]) -> None:
+        super().__init__(Path("none.log"), ExitCode.FAILED)
+        self._stopped = stopped
+        self.name = name
+
+    async def stop(self, seconds: float) -> int:
+        assert seconds > 0, "it has time to end in order"
+        self._stopped.append(self.name)
+        return 0
+
+
+async def test_a_stop_without_its_disk_ends_all_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed: list[str] = []
+    stopped: list[str] = []
+
+    async def save(_: SavedDeadLetters, now_ms: int) -> int:
+        assert now_ms > 0
+        stopped.append("dead letters saved")
+        return 0
+
+    monkeypatch.setattr(SavedDeadLetters, "save", save)
+    stopping = supervisor.Supervisor(settings.load(data_dir=tmp_path), 1, printed.append)
+    stopping._broker, stopping._dead_letters_put_back = StoppedBroker(stopped), True
+    for name in ("ingest", "worker", "view"):
+        setattr(stopping, f"_{name}", StoppedChild(name, stopped))
+    stopping._stop.set()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", stale)
+        await stopping._end()
+    assert stopped == ["ingest", "worker", "dead letters saved", "view", "broker"]
+    assert printed == ["This stop was not clean: the most recent events may be missing at the next start."]
