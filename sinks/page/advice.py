@@ -7,6 +7,7 @@ from typing import Final, Literal
 from aggregator.statistics.confusion import Z_99, wilson
 from aggregator.statistics.error_side import ErrorSide
 from aggregator.statistics.gate import Gate
+from sinks import budgets
 from sinks.page.deep_dive import DIVISIONS, CachedQueries
 from sinks.page.figures import Figure
 from sinks.page.formats import count, percent, plural, threshold
@@ -22,7 +23,9 @@ _COMPUTED: Final = 12
 _DIVIDED: Final = 3
 """Metrics of one page whose tags are looked through before a threshold is advised, with any number of comparisons."""
 _LOOKED: Final = 10_000
-"""Comparisons of further metrics whose tags are looked through; the advice about others states that theirs were not."""
+"""Most comparisons, together, of further metrics whose tags are looked through: each that still fits in. The advice
+about others states that theirs were not.
+"""
 _NOT_LOOKED: Final = " Its tags were not checked for values that it hurts: see the segments of the metric."
 
 
@@ -161,16 +164,21 @@ class Advisor:
     def _may_look(self, judged: Judged) -> bool:
         """Whether there is time to look through the tags of a metric, which is counted as done."""
         self._divided += 1
-        if self._divided > _DIVIDED:
-            self._looked += judged.figure.document["comparisons"]
-        return self._looked <= _LOOKED
+        if self._divided <= _DIVIDED:
+            return True
+        looked = self._looked + judged.figure.document["comparisons"]
+        if looked > _LOOKED:
+            return False
+        self._looked = looked
+        return True
 
     def _left_out(self, judged: Judged) -> str:
         """A sentence about the tags that are not looked through; empty where all are."""
         tags = self._queries_of(judged).segments(judged.metric, None)["tags"]
         if len(tags) <= DIVISIONS:
             return ""
-        return f" Of its {len(tags)} tags, the {DIVISIONS} with most comparisons were checked for values that it hurts."
+        number = f"{len(tags)} or more" if len(tags) >= budgets.TAGS else f"{len(tags)}"
+        return f" Of its {number} tags, the {DIVISIONS} with most comparisons were checked for values that it hurts."
 
     def _opposed(self, judged: Judged, now: Cut, best: Cut) -> Advice | None:
         """The advice where a threshold would make the errors of a tag's value worse; None without such."""

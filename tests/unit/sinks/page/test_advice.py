@@ -145,10 +145,33 @@ async def test_a_threshold_without_a_look_at_the_tags_states_so(
     assert lines[2].endswith("Its tags were not checked for values that it hurts: see the segments of the metric.")
 
 
-async def test_a_threshold_states_how_many_of_the_tags_were_looked_through(store: Store, tmp_path: Path) -> None:
+async def test_a_metric_that_is_not_looked_through_leaves_room_for_smaller_ones(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.page.advice._LOOKED", 110)
+    monkeypatch.setattr("sinks.page.advice._DIVIDED", 0)
+    # It is better aligned than the others, so it comes after them.
+    missing = {f"en i 0 {number}" for number in range(5)}
+    facts = [
+        fact
+        for fact in of_metrics(3)
+        if not (isinstance(fact, Evaluation) and fact.metric == "m1" and fact.item in missing)
+    ]
+    page = await page_of(store, tmp_path, facts, "/queues/q")
+    looked = {card.one("h3").words.split()[0]: advice(card) for card in page.all("article")}
+    assert {name for name, line in looked.items() if "not checked" not in line} == {"m1"}, looked
+
+
+async def test_a_threshold_states_how_many_of_the_tags_were_looked_through(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     facts = [replace(fact, tags={f"t{place}": "x" for place in range(6)}) for fact in scored(STRICT)]
     card = await card_of(store, tmp_path, facts)
     assert advice(card).endswith("Of its 6 tags, the 4 with most comparisons were checked for values that it hurts.")
+    # An answer lists so many tags at most: there may be more.
+    monkeypatch.setattr("sinks.budgets.TAGS", 6)
+    card = await card_of(store, tmp_path, [])
+    assert "Of its 6 or more tags, the 4 with most comparisons were checked" in advice(card)
 
 
 async def test_a_threshold_at_the_border_of_noise_is_no_advice(store: Store, tmp_path: Path) -> None:
