@@ -91,7 +91,7 @@ def _trend(page: QueuePage) -> Sequence[Mapping[str, Any]]:
             **point.day,
             "week": {},
             **_week(point.day["week"]),
-            "new_versions": "; ".join(mark.text for mark in point.marks),
+            "new_versions": "; ".join(mark.text_on(point.day["day"]) for mark in point.marks),
         }
         for point in (chart.points if chart else [])
     ]

@@ -81,7 +81,7 @@ class Point:
     width: float
     """Width of that area in percent."""
     marks: list[VersionMark]
-    """New judge versions since the day before it in the chart."""
+    """New judge versions since the day before it in the chart; of the last day also those after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +153,16 @@ def history(trend: Trend, baseline: float | None, ceiling: float | None, *, year
     steps = round((1 - start) * 10)
     every = 1 if steps <= 6 else 2
     marks = version_marks(trend["epochs"], days[0]["day"], last_day)
-    before = ["", *(day["day"] for day in days)]
+    # Each mark has a row of the table: a version may come on a day without a row, or after the last one.
+    spans = pairwise(["", *(day["day"] for day in days[:-1]), last_day])
     return TrendChart(
         points=[
             Point(
                 short(day["day"], years), day, round(x(day["day"]), 2), y(day["alignment"]),
                 round(x(day["day"]) - width / 2, 2), round(width, 2),
-                [mark for mark in marks if mark.drawn and previous < mark.epoch["day"] <= day["day"]],
+                [mark for mark in marks if mark.drawn and after < mark.epoch["day"] <= until],
             )
-            for previous, day in zip(before, days, strict=False)
+            for (after, until), day in zip(spans, days, strict=True)
         ],
         end=y(drawn[-1][1]["alignment"]),
         band=f"M{path(high)} {path(low)}z" if len(days) > 1 else "",

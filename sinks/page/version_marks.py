@@ -64,6 +64,10 @@ class VersionMark:
         """What changed, in one line."""
         return f"{self.names}: {self.result}"
 
+    def text_on(self, day: str) -> str:
+        """The same in the row of a day, with its own day where that is another one."""
+        return self.text if day == self.epoch["day"] else f"{self.epoch['day']}: {self.text}"
+
 
 @dataclass(frozen=True, slots=True)
 class Flag:

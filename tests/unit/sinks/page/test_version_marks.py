@@ -129,9 +129,19 @@ async def test_a_version_that_came_after_the_last_annotation_is_in_the_chart(sto
     last_day = max(float(day.attributes["cx"][:-1]) for day in chart.all("circle", class_="m-day"))
     assert float(flag.attributes["x"][:-1]) > last_day
     assert "p2 33.3%" in texts(chart)
-    # The table has no row of a day without annotations; the list has the version.
-    assert trend.one("tbody").all("b", class_="mark") == []
     assert trend.one(class_="events").one("b", class_="mark").words == "worse"
+    # The table and the file have no row of a day without annotations: the last one has the version, with its day.
+    newest, *others = trend.one("tbody").all("tr")
+    came = flag.one("title").words.partition(":")[0]
+    assert newest.all("td")[-1].words.split() == ["1", "m", "p2", "worse", *came.split()]
+    assert newest.one("th").words != came
+    assert not any(row.all("b", class_="mark") for row in others)
+    table = await page_of(store, tmp_path, [], "/queues/q/files/trend.csv?trend=m")
+    *earlier, last = csv.DictReader(io.StringIO(table))
+    assert not any(row["new_versions"] for row in earlier)
+    day, _, text = last["new_versions"].partition(": ")
+    assert day > last["day"]
+    assert text == "m, judge version p2 after p1: 100.0% before, 33.3% after, worse (p < 0.001)"
 
 
 async def test_files_have_the_new_version(store: Store, tmp_path: Path) -> None:
