@@ -5,6 +5,7 @@ renames it, and the new run loads its rows again. The old store is deleted when 
 is interrupted at any point, the next run finds the old store and starts over.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ from streams.runtime.exit_codes import ExitCode
 
 EMBEDDED: Final = "embedded"
 EXTERNAL: Final = "external"
+_LIMITS: Final = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""No process can be started, or no file opened; the disk has no part in it."""
+_DISK: Final = {errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESTALE}
 
 
 class DataDirError(EvalAlignmentError):
@@ -90,7 +94,14 @@ class DataDir:
 
     def explained(self, error: OSError) -> str:
         """An error of the system while this directory is in use, and what to do."""
-        return f"{error}; check the disk of {self.path}, its free space and its rights"
+        if error.errno in _LIMITS:
+            return f"{error}; end other processes, or raise the limits of this one (`ulimit -n`, `ulimit -u`, memory)"
+        advice = f"{error}; check the disk of {self.path}, its free space and its rights"
+        if error.filename is None:
+            # A full disk is found in a file that is open, without its name.
+            return advice if error.errno in _DISK else str(error)
+        own = Path(str(error.filename)).is_relative_to(self.path)
+        return advice if own else f"{error}; check this file and its rights"
 
     @property
     def aside(self) -> list[Path]:

@@ -61,7 +61,8 @@ async def test_a_view_whose_disk_is_full_ends_no_other_process(tmp_path: Path) -
 
 
 async def test_a_process_whose_log_cannot_be_opened_ends_no_other(tmp_path: Path) -> None:
-    view = EndedChild(tmp_path / "gone" / "view.log", OSError(errno.ENOENT, "No such file or directory"))
+    log = tmp_path / "gone" / "view.log"
+    view = EndedChild(log, OSError(errno.ENOENT, "No such file or directory", str(log)))
     with pytest.raises(OSError, match="No such file"):
         await up(tmp_path, was_ready=False)._run_to_end(view)
     ended = await up(tmp_path, was_ready=True)._run_to_end(view)
@@ -86,12 +87,32 @@ async def test_a_process_that_a_restart_cannot_help_ends_all(tmp_path: Path, *, 
 
 
 async def test_a_disk_that_refuses_the_first_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "broker")
+    def full(path: Path, _text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(supervisor.UpError, match=r"No space left on device: 'broker'; check the disk of .*"):
+    with pytest.raises(supervisor.UpError, match=r"No space left on device: '.*broker'; check the disk of .*"):
         await up(tmp_path, was_ready=False).run()
+
+
+@pytest.mark.parametrize(
+    ("number", "file", "advice"),
+    [
+        (errno.EACCES, "data/logs/view.log", "check the disk of"),
+        (errno.ENOSPC, None, "check the disk of"),
+        (errno.EAGAIN, None, "`ulimit -u`"),
+        (errno.EMFILE, "data/logs/view.log", "`ulimit -n`"),
+        (errno.ENOENT, "python", "check this file and its rights"),
+        (errno.ECONNRESET, None, "Connection reset by peer"),
+    ],
+)
+async def test_an_error_of_the_system_comes_with_what_helps(
+    number: int, file: str | None, advice: str, tmp_path: Path
+) -> None:
+    named = () if file is None else (str(tmp_path / file),)
+    view = EndedChild(tmp_path / "view.log", OSError(number, os.strerror(number), *named))
+    ended = await up(tmp_path / "data", was_ready=True)._run_to_end(view)
+    assert (advice in ended, "disk" in ended) == (True, "disk" in advice)
 
 
 def stale(path: object, *_: object, **__: object) -> NoReturn:
