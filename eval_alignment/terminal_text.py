@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import sys
 from typing import Final
 
@@ -11,6 +12,8 @@ __all__ = ["DASH", "interval", "percent", "printable", "tell"]
 
 DASH: Final = "-"
 """Printed for an undefined number."""
+_ROOM_SECONDS: Final = 0.2
+"""How long a slow reader may hold up the process, for a line."""
 
 
 def percent(share: float | None) -> str:
@@ -34,9 +37,17 @@ def interval(low: float | None, high: float | None) -> str:
 def tell(text: str) -> None:
     """Print a line from a process that goes on whoever reads it.
 
-    Where nobody can any more, because the terminal or the reader of a pipe has ended, or the disk is full, the
-    line is lost. Nothing waits in a buffer, which would fail when the process ends.
+    Where nobody can any more, because the terminal or the reader of a pipe has ended, or the disk is full, the line is
+    lost; so is what has no room in a pipe whose reader does not read. Nothing waits in a buffer, which would fail when
+    the process ends.
     """
-    if sys.stdout is not None:
-        with contextlib.suppress(OSError):
-            os.write(sys.stdout.fileno(), f"{text}\n".encode(sys.stdout.encoding, "backslashreplace"))
+    if sys.stdout is None:
+        return
+    line = f"{text}\n".encode(sys.stdout.encoding, "backslashreplace")
+    with contextlib.suppress(OSError):
+        output = sys.stdout.fileno()
+        # A pipe that is ready has room for this many bytes.
+        for start in range(0, len(line), select.PIPE_BUF):
+            if not select.select([], [output], [], _ROOM_SECONDS)[1]:
+                return
+            os.write(output, line[start : start + select.PIPE_BUF])
