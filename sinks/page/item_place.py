@@ -1,7 +1,7 @@
 """The place of an item in the list from which the reader came, and the addresses of the items before and after it.
 
-The order of a list depends on all of its comparisons. So it is computed once for each list and state of the queue, and
-kept: a reader who goes from item to item stays in the list that they opened, while events arrive.
+The order of a list depends on all of its comparisons. So it is computed once for each list and state of the queue, when
+a first item is opened from it, and kept: a reader who goes from item to item stays in that list, while events arrive.
 """
 
 import sqlite3
