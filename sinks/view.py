@@ -33,13 +33,14 @@ from sinks.listener import HttpServer, ServerLimits, listen
 from sinks.metrics import ViewMetrics
 from sinks.rejections import HOUR_MS
 from sinks.snapshots import KafkaTopic, SnapshotHistory, Snapshots
-from sinks.store.damage import StoreDamagedError, copy_history, refuse_damaged, set_aside
+from sinks.store import store_files
+from sinks.store.damage import StoreDamagedError, StoreGoneError, copy_history, refuse_damaged, set_aside
 from sinks.store.lock import locked
 from sinks.store.reader import Reader, ReaderConfig
 from sinks.store.schema import StoreError
 from sinks.store.store import Store
 from streams.kafka.dead_letter_tail import DeadLetterTail
-from streams.runtime.directory_lock import LOCK_NAME
+from streams.runtime.directory_lock import is_current
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.failures import log_end
 from streams.runtime.heap import collect_seldom, freeze_heap, share_arena, trim_heap
@@ -72,7 +73,6 @@ def run_view(config: ViewConfig) -> ExitCode:
         try:
             tokens = guard_bind(config.host, config.token_file, allow_open=config.allow_open_bind)
             _make_directory(config.data_dir)
-            stack.enter_context(locked(config.data_dir, "view"))
             _serve_on(config, tokens, stack)
         except Exception as error:  # noqa: BLE001 -- every failure of a part ends the process
             return log_end("view", error)
@@ -82,9 +82,10 @@ def run_view(config: ViewConfig) -> ExitCode:
 def _serve_on(config: ViewConfig, tokens: Sequence[AccessToken], locks: contextlib.ExitStack) -> None:
     """Serve until a signal. A store that is damaged is replaced, but not again and again.
 
-    Where the whole directory is gone, the new one is locked too, until `locks` ends.
+    The directory is locked until `locks` ends; one that was deleted and is made again, too.
     """
     replaced = 0
+    lock = locks.enter_context(locked(config.data_dir, "view"))
     while True:
         started = time.monotonic()
         try:
@@ -94,8 +95,8 @@ def _serve_on(config: ViewConfig, tokens: Sequence[AccessToken], locks: contextl
             if replaced > _REPLACEMENTS:
                 raise
             _make_directory(config.data_dir)
-            if not (config.data_dir / LOCK_NAME).exists():
-                locks.enter_context(locked(config.data_dir, "view"))
+            if not is_current(lock, config.data_dir):
+                lock = locks.enter_context(locked(config.data_dir, "view"))
             _replace_store(config.data_dir / STORE_NAME, error)
 
 
@@ -111,7 +112,10 @@ def _serve(config: ViewConfig, tokens: Sequence[AccessToken]) -> None:
 
 def _replace_store(path: Path, error: StoreDamagedError) -> None:
     """Put a new store, with the readable history, in the place of a damaged one, which nobody has open."""
-    if not path.exists():
+    if isinstance(error, StoreGoneError):
+        if not path.exists():
+            # What is left of its log would be taken for that of the new one.
+            store_files.delete(path)
         log.error("%s. A new one is read from the topics. Check who deleted it, and its disk", error)
         return
     aside = set_aside(path)

@@ -26,7 +26,11 @@ _KEPT: Final = 2
 
 
 class StoreDamagedError(StoreError):
-    """The file of the store is damaged, or gone. A view sets it aside and reads the topics again."""
+    """The file of the store is damaged. A view sets it aside and reads the topics again."""
+
+
+class StoreGoneError(StoreDamagedError):
+    """The file of the store was deleted, moved or replaced. A view makes a new one and reads the topics again."""
 
 
 def is_damage(error: sqlite3.Error) -> bool:

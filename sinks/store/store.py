@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import orjson
 
@@ -24,7 +24,7 @@ from aggregator.tallies import TallyKey, WaitingState
 from sinks.queries.judge_versions import judged_metrics, judges_in_use
 from sinks.queries.queues import count_rebuilding
 from sinks.store import derive, merge, search_index
-from sinks.store.damage import StoreDamagedError, is_damage
+from sinks.store.damage import StoreDamagedError, StoreGoneError, is_damage
 from sinks.store.schema import StoreError, migrate
 from sinks.store.tail import LedgerRow, Step
 
@@ -88,6 +88,8 @@ class Store:
         self._writer: sqlite3.Connection | None = None
         self._writing = threading.RLock()
         self._closed = False
+        self._file: tuple[int, int] | None = None
+        """Device and inode of the file that the writer has open."""
         self._judges: dict[str, str] = {}
         """The judge version in use of each metric, as this process has read or left them."""
         self.on_damage: Callable[[StoreDamagedError], None] = lambda _: None
@@ -108,6 +110,7 @@ class Store:
             self._writer.execute(f"PRAGMA wal_autocheckpoint = {_JOURNAL_PAGES}")
             self._writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             migrate(self._writer)
+            self._file = _file_at(path)
             self._writer.executescript(derive.TEMPORARY)
             in_use = judges_in_use(self._writer, [*judged_metrics(self._writer)])
             self._judges = {metric: period.judge for metric, period in in_use.items()}
@@ -152,7 +155,8 @@ class Store:
         try:
             connection = self._readers.get_nowait()
         except queues.Empty:
-            connection = self._connect_reader()
+            self._expect_file()
+            connection = self._connect(readonly=True)
         try:
             connection.execute("BEGIN")
             yield connection
@@ -184,23 +188,24 @@ class Store:
                     self._raise_damage(error)
                 raise
 
-    def _connect_reader(self) -> sqlite3.Connection:
-        try:
-            return self._connect(readonly=True)
-        except sqlite3.OperationalError as error:
-            if not self.path.exists():
-                # The writer would go on in a file without a name, and readers could never follow.
-                self._report(StoreDamagedError(f"the store {self.path} is gone"), error)
-            raise
+    def _expect_file(self) -> None:
+        """Raise StoreGoneError when the file that the writer has open has its name no more.
+
+        The writer would go on in a file without a name, and readers could never follow.
+        """
+        # A disk that cannot be looked at may come back; SQLite's error says so.
+        with suppress(OSError):
+            if self._file is not None and _file_at(self.path) != self._file:
+                gone = StoreGoneError(f"the store {self.path} is gone")
+                self.on_damage(gone)
+                raise gone
 
     def _raise_damage(self, error: sqlite3.DatabaseError) -> None:
         """Call `on_damage` and raise StoreDamagedError when the error of a statement shows that the file is damaged."""
         if is_damage(error):
-            self._report(StoreDamagedError(f"the store {self.path} is damaged: {error}"), error)
-
-    def _report(self, damaged: StoreDamagedError, error: sqlite3.Error) -> NoReturn:
-        self.on_damage(damaged)
-        raise damaged from error
+            damaged = StoreDamagedError(f"the store {self.path} is damaged: {error}")
+            self.on_damage(damaged)
+            raise damaged from error
 
     @contextmanager
     def _going_on(self) -> Iterator[sqlite3.Connection]:
@@ -308,6 +313,15 @@ class Store:
         """
         with self.read() as connection:
             yield from merge.readable_facts(connection, on_gap)
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file; None when there is none. Raises OSError when that cannot be known."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _partitions(connection: sqlite3.Connection) -> dict[int, PartitionState]:

@@ -72,6 +72,19 @@ def lock_directory(directory: Path, command: str, *, name: str = LOCK_NAME, shar
     return lock
 
 
+def is_current(lock: int, directory: Path, *, name: str = LOCK_NAME) -> bool:
+    """Whether the file of a lock still has its name: if not, another process can lock the directory.
+
+    Raises OSError when that cannot be known.
+    """
+    held = os.fstat(lock)
+    try:
+        named = (directory / name).lstat()
+    except FileNotFoundError:
+        return False
+    return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
+
+
 def _holder(path: Path) -> LockHolder | None:
     """Who holds the lock; None when the file does not say so, because its holder has just got it or is older."""
     try:

@@ -55,6 +55,7 @@ class EvalAlignmentError(Exception):
         │   ├── ForeignWriteError sinks.store.store             another process has written to the store
         │   ├── NewerStoreError   sinks.store.schema            a newer release wrote it
         │   └── StoreDamagedError sinks.store.damage            its file is damaged
+        │       └── StoreGoneError    sinks.store.damage            its file was deleted, moved or replaced
         ├── StoreAwayError        streams.waiting.store         waiting evaluations cannot be read or written for now
         ├── StoreLostError        streams.waiting.store         those that waited in the store are lost
         ├── TableError            sources.tables  a file is not a table of rows

@@ -152,6 +152,24 @@ async def test_a_directory_that_is_gone_is_made_and_locked_again_while_the_view_
     assert f"the store {data / STORE_NAME} is gone. A new one is read from the topics" in first.log.read_text()
 
 
+async def test_a_view_whose_directory_another_view_made_again_leaves_it_alone(tmp_path: Path) -> None:
+    nobody = {"bootstrap_servers": f"127.0.0.1:{free_port()}"}
+    data = tmp_path / "data"
+    with view(data, "from streams.runtime import heap; heap.TRIM_SECONDS = 0.05", client=nobody) as first:
+        await eventually(lambda: first.answers("/api/v1/queues"))
+        first.process.send_signal(signal.SIGSTOP)
+        data.rename(tmp_path / "moved")
+        with view(data, client=nobody) as second:
+            await eventually(lambda: second.answers("/api/v1/queues"))
+            first.process.send_signal(signal.SIGCONT)
+            await eventually(lambda: first.process.poll() is not None or not first.answers("/api/v1/queues"))
+            assert await asyncio.to_thread(first.process.wait, 20) == ExitCode.STORE_IN_USE.code
+            assert second.answers("/api/v1/queues")
+            assert await asyncio.to_thread(second.stop) == 0
+        assert "is gone" not in second.log.read_text()
+        assert not replaced(data, 1)
+
+
 def replaced(data: Path, times: int) -> bool:
     """Whether this many damaged stores were set aside."""
     return (data / f"damaged-{times}.sqlite3").exists()

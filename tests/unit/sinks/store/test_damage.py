@@ -1,6 +1,7 @@
 """A damaged store is found at the start or by the read that meets it, set aside, and its history goes over."""
 
 import contextlib
+import errno
 import os
 import random
 import sqlite3
@@ -17,7 +18,7 @@ from aggregator.policy import Policy
 from aggregator.snapshot.inputs import CountingRules
 from sinks.documents import Documents
 from sinks.snapshots import SnapshotHistory
-from sinks.store.damage import StoreDamagedError, copy_history, refuse_damaged, set_aside
+from sinks.store.damage import StoreDamagedError, StoreGoneError, copy_history, refuse_damaged, set_aside
 from sinks.store.store import Store
 from tests.support.logs import Logs, steps_of
 from tests.support.sample_view import FACTS, NOW_MS, fill
@@ -196,9 +197,37 @@ def test_a_store_that_is_gone_is_damaged_for_the_next_reader(tmp_path: Path, *, 
         if whole_directory:
             path.parent.rmdir()
         store.close_idle()
-        with pytest.raises(StoreDamagedError, match=r"view\.sqlite3 is gone"), store.read():
+        with pytest.raises(StoreGoneError, match=r"view\.sqlite3 is gone"), store.read():
             pass
     assert [str(error) for error in found] == [f"the store {path} is gone"]
+
+
+def test_a_store_with_another_in_its_place_is_gone(tmp_path: Path) -> None:
+    """Readers would read that of another process, while the writer goes on in a file without a name."""
+    path = tmp_path / "view.sqlite3"
+    with contextlib.closing(Store(path)) as store:
+        path.rename(tmp_path / "moved.sqlite3")
+        with contextlib.closing(Store(path)):
+            store.close_idle()
+            with pytest.raises(StoreGoneError), store.read():
+                pass
+
+
+def test_a_disk_that_cannot_be_looked_at_is_not_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(*_: object, **__: object) -> os.stat_result:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with contextlib.closing(Store(tmp_path / "view.sqlite3")) as store:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "stat", stale)
+            patched.setattr(sqlite3, "connect", refuse)
+            with pytest.raises(sqlite3.OperationalError), store.read():
+                pass
+        with store.read() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_no_file_left_to_open_is_not_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
