@@ -149,8 +149,11 @@ async def read_ledger(
 
     ends = await scan(client, topics.facts, fold)
     starts, _ = await bounds(client, [TopicPartition(topics.facts, partition) for partition in ends])
+    # The claim may be gone with the beginning. Of an earlier release's, it is not known where it began.
     begun = {number: claims[number].start if number in claims else 0 for number in ends}
-    ledger.cut = sorted(tp.partition for tp, start in starts.items() if start > begun[tp.partition])
+    ledger.cut = sorted(
+        tp.partition for tp, start in starts.items() if (before := begun[tp.partition]) is not None and start > before
+    )
     for partition, (last, _) in sorted(markers.items()):
         claim = claims.get(partition)
         same = claim is None or claim.ledger == last["ledger"]

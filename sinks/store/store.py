@@ -193,7 +193,7 @@ class Store:
 
         The writer would go on in a file without a name, and readers could never follow.
         """
-        # A disk that cannot be looked at may come back; SQLite's error says so.
+        # A disk that cannot be looked at may come back; SQLite's own error follows.
         with suppress(OSError):
             if self._file is not None and _file_at(self.path) != self._file:
                 gone = StoreGoneError(f"the store {self.path} is gone")
@@ -316,7 +316,7 @@ class Store:
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:
-    """Device and inode of a file; None when there is none. Raises OSError when that cannot be known."""
+    """Device and inode of a file; None when it does not exist. Raises OSError when that cannot be known."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -263,7 +263,7 @@ class Restore:
         starts = await self.reader.beginning_offsets(list(logs)) if logs else {}
         return {logs[tp]: offset for tp, offset in starts.items()}
 
-    def _new_claim(self, ledger: str, start: int) -> Claim:
+    def _new_claim(self, ledger: str, start: int | None) -> Claim:
         return new_claim(
             ledger,
             self.partitions,

@@ -86,7 +86,16 @@ class Salvage:
         """
         for owned in claimed:
             start = starts[owned.partition]
-            if owned.claim is None or start <= owned.claim.start:
+            if owned.claim is None or start <= (owned.claim.start or 0):
+                continue
+            if owned.claim.start is None:
+                _log.warning(
+                    "%s[%d] begins at offset %d, and the earlier release that claimed it did not state where it began: "
+                    "rows may have been deleted before. From now on a deletion is noticed",
+                    self.facts,
+                    owned.partition,
+                    start,
+                )
                 continue
             loss = (
                 f"{self.facts}[{owned.partition}] begins at offset {start}, it began at {owned.claim.start} when it "
@@ -97,7 +106,7 @@ class Salvage:
             else:
                 owned.quarantine(
                     f"{loss}. Set cleanup.policy=compact. Restore the topic, or start the worker once with "
-                    "`--accept-loss` to continue with the rows that are left"
+                    "`--accept-loss` to continue with the rows that are left, and let each view make its store again"
                 )
 
     def check_positions(self, partitions: Sequence[OwnedPartition], starts: Mapping[TP, Start]) -> None:
@@ -157,7 +166,7 @@ class Salvage:
             where = f"{self.tallies}[{owned.partition}]"
             _log.warning("%s: passed over what is no tally: %s. Only workers may write there", where, described)
 
-    async def outgrow(self, owned: OwnedPartition, highest: int, claim_of: Callable[[str, int], Claim]) -> None:
+    async def outgrow(self, owned: OwnedPartition, highest: int, claim_of: Callable[[str, int | None], Claim]) -> None:
         """Outgrow position `highest`, from which tallies were published, although the ledger ends before it.
 
         Readers keep what has the higher position, so new rows must come after every published position, or belong to

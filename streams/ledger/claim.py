@@ -60,9 +60,9 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     """
     pseudonyms: str = ""
     """Fingerprint of the key of annotators' pseudonyms; empty where they have their names."""
-    start: Annotated[int, msgspec.Meta(ge=0)] = 0
+    start: Annotated[int, msgspec.Meta(ge=0)] | None = None
     """The oldest offset of the partition when it was claimed. Compaction leaves it: where it is higher now, rows were
-    deleted. Release 0.1.0 did not state it.
+    deleted. None where an earlier release claimed it.
     """
 
     @property
@@ -101,7 +101,7 @@ def new_claim(
     *,
     waiting: bool,
     pseudonyms: str = "",
-    start: int = 0,
+    start: int | None = None,
 ) -> Claim:
     """A claim of the lowest version that states it, so that earlier releases go on where they can."""
     if policy is Policy.MAJORITY or pseudonyms:

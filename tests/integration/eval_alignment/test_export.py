@@ -54,7 +54,7 @@ class Installation:
         asyncio.run(write())
 
     def ledger(self, partition: int, facts: Iterable[Fact]) -> None:
-        claim = Claim("one", 2, Policy.EACH, 1, "w", AT)
+        claim = Claim("one", 2, Policy.EACH, 1, "w", AT, start=0)
         self.write(self.topics.facts, partition, [(CLAIM_KEY, claim.encode()), *((key(f), encode(f)) for f in facts)])
 
     def closed(self, partition: int, position: int, sources: dict[str, Any], ledger: str = "one", **more: Any) -> None:

@@ -19,6 +19,7 @@ from tests.fuzz.logs import DAMAGED, TOPICS, LogsClient, fetched, new_logs, rest
 AT = 1_780_000_000_000
 FACTS: list[Fact] = [Annotation(AT, "a", "q", "i", thumbs="up"), Evaluation(AT, "e", "i", "m", passed=True)]
 LATER = Annotation(AT + 1, "b", "q", "i", annotator="another", thumbs="down")
+LAST = Annotation(AT + 2, "c", "q", "i", annotator="a third", thumbs="down")
 
 
 class Audited:
@@ -62,6 +63,13 @@ def test_rows_whose_tallies_are_delayed_are_no_mismatch(monkeypatch: pytest.Monk
         last = next(record for record in reversed(tallies.records) if (record.key or b"").startswith(b'["annotations"'))
         last.value = (last.value or b"").replace(b'"contributing":2', b'"contributing":3')
         assert await audited.mismatches() == 1
+        # Until then, a mismatch that was found stands.
+        owned.shard.apply(LAST)
+        owned.applied()
+        await audited.checkpoint.append_rows([owned])
+        assert await audited.mismatches() == 1
+        await audited.checkpoint([owned])
+        assert await audited.mismatches() == 0
 
     tallies = audited.logs[TOPICS.tallies, DAMAGED]
     asyncio.run(audits())

@@ -220,6 +220,20 @@ def test_a_ledger_that_lost_its_beginning_is_in_quarantine_until_the_loss_is_acc
     assert "begins at offset 3, it began at 2" in (restored(logs)[DAMAGED].quarantined or "")
 
 
+def test_where_a_ledger_began_is_not_known_of_an_earlier_release(logs: Logs, caplog: pytest.LogCaptureFixture) -> None:
+    """It may have been rebuilt after a loss that was accepted then."""
+    restored(logs)
+    ledger = logs[TOPICS.facts, DAMAGED]
+    ledger.delete(before=2)
+    (claim,) = (parse_claim(row.value or b"") for row in ledger.records[-1:])
+    ledger.append([(CLAIM_KEY, msgspec.structs.replace(claim, start=None).encode())])
+    assert b"start" not in (ledger.records[-1].value or b"")
+    counted(logs, restored(logs)[DAMAGED], readable(logs))
+    assert "facts.v1[0] begins at offset 2, and the earlier release" in caplog.text
+    ledger.delete(before=3)
+    assert "begins at offset 3, it began at 2" in (restored(logs)[DAMAGED].quarantined or "")
+
+
 def test_a_marker_with_a_position_beyond_the_end_of_a_source_ends_no_worker(logs: Logs) -> None:
     """Of one partition: no worker wrote it, and the others go on."""
     sources = {topic: {"position": 5, "end": 5} for topic in TOPICS.sources}
