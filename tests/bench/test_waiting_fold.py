@@ -13,8 +13,15 @@ from bench.waiting_worker import AGAIN, WAIT, wait
 from bench.worker import CHECKPOINT, TOPICS, Costs, Fetch, become_rows, read_load, write_load
 from streams.events.decoder import Decoder, Kind
 from streams.kafka.record_batches import read, split
+from tests.simulation.process import NoHeapFreezer
 
 _EVALUATIONS = (LATER + 2) * FETCH_EVALUATIONS + 300
+
+
+@pytest.fixture(autouse=True)
+def _leaves_the_heap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bench has a process of its own."""
+    monkeypatch.setattr("bench.worker.HeapFreezer", NoHeapFreezer)
 
 
 @pytest.fixture(scope="module")

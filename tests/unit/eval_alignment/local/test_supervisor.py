@@ -9,7 +9,6 @@ import pytest
 
 from eval_alignment import __version__, settings
 from eval_alignment.local import supervisor
-from eval_alignment.local.broker import EmbeddedBroker
 from eval_alignment.local.children import Child
 from eval_alignment.local.saved_dead_letters import SavedDeadLetters
 from streams.runtime.exit_codes import ExitCode
@@ -143,11 +142,10 @@ async def test_logs_are_bounded_again_when_their_disk_is_back(tmp_path: Path, mo
             await up(tmp_path, was_ready=True)._bound_logs()
 
 
-class StoppedBroker(EmbeddedBroker):
+class StoppedBroker:
     """A broker that seems to run until it is stopped."""
 
     def __init__(self, stopped: list[str]) -> None:
-        super().__init__(1)
         self._stopped = stopped
 
     @property
@@ -183,7 +181,8 @@ async def test_a_stop_without_its_disk_ends_all_in_order(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(SavedDeadLetters, "save", save)
     stopping = supervisor.Supervisor(settings.load(data_dir=tmp_path), 1, printed.append)
-    stopping._broker, stopping._dead_letters_put_back = StoppedBroker(stopped), True
+    stopping._broker = StoppedBroker(stopped)  # type: ignore[assignment]
+    stopping._dead_letters_put_back = True
     for name in ("ingest", "worker", "view"):
         setattr(stopping, f"_{name}", StoppedChild(name, stopped))
     stopping._stop.set()
