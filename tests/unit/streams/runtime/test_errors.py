@@ -8,7 +8,7 @@ import sys
 from streams.runtime.errors import EvalAlignmentError
 from tests.support.tree import PACKAGES, ROOT, modules
 
-DRAWN = re.compile(r"^    +((?:│   )*)[├└]── (\w+) +(\S+)  +\S", re.MULTILINE)
+DRAWN = re.compile(r"^    +((?:[│ ]   )*)[├└]── (\w+) +(\S+)  +\S", re.MULTILINE)
 
 
 def drawn() -> set[tuple[str, str, str]]:
