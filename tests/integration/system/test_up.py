@@ -123,8 +123,14 @@ def test_dead_letters_and_history_survive_a_clean_stop(running: Installation) ->
     assert (len(known), len(waiting)) == (2, 1)
     name = waiting[0]["event"]
     shown = running.run("dlq", "show", "--broker", running.broker, name).stdout
+    add(running, 1)
+
+    def is_written() -> bool:
+        documents = history(running)
+        return len(documents) > 1 and documents[0][1]["comparisons"] == compared(running)
+
+    wait_until(is_written, DEADLINE, "documents of both states")
     before = history(running)
-    assert len(before) > 1
     for _ in range(2):
         start = len(running.up.text())
         assert running.stop() == 0
