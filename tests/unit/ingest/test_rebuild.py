@@ -104,61 +104,54 @@ async def test_a_broker_that_refuses_before_the_index_is_made_ends_the_keeper(
         await keeper_of(intake).run()
 
 
-async def test_an_index_that_cannot_be_used_is_named_and_waited_for(
-    intake: SourceIntake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    why = "cannot use sources.sqlite: it is damaged"
-    answers: list[Exception | None] = [IndexUnusableError(why)] * 2 + [None]
+async def reasons_until_made(
+    keeper: IndexKeeper, failures: list[Exception], monkeypatch: pytest.MonkeyPatch
+) -> list[str | None]:
+    """The reason of a keeper at each attempt: these fail, and the next one makes the index."""
     reasons: list[str | None] = []
     made = asyncio.Event()
 
     async def catch_up(*_: object) -> int:
         reasons.append(keeper.reason)
-        if (answer := answers.pop(0)) is not None:
-            raise answer
+        if len(reasons) <= len(failures):
+            raise failures[len(reasons) - 1]
         made.set()
         return 0
 
     monkeypatch.setattr(SourceTopics, "catch_up", catch_up)
-    keeper = keeper_of(intake)
     running, ended = asyncio.create_task(keeper.run()), asyncio.create_task(made.wait())
     await asyncio.wait([running, ended], return_when=asyncio.FIRST_COMPLETED)
     assert not running.done()
+    running.cancel()
+    return reasons
+
+
+async def test_an_index_that_cannot_be_used_is_named_and_waited_for(
+    intake: SourceIntake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    why = "cannot use sources.sqlite: it is damaged"
+    keeper = keeper_of(intake)
+    reasons = await reasons_until_made(keeper, [IndexUnusableError(why)] * 2, monkeypatch)
     assert [reason is not None and "cannot be used" in reason for reason in reasons] == [False, True, True]
     assert not any("sources.sqlite" in (reason or "") for reason in reasons), "strangers may read it"
     assert keeper.reason is None
     assert [record.levelname for record in caplog.records if f"{why}. Records" in record.message] == ["ERROR"]
-    running.cancel()
 
 
 async def test_a_corrupt_partition_is_named_and_waited_for(
     intake: SourceIntake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     why = "alignment.facts.v1[3]: wrong checksum, fetched 4 times from 17"
-    answers: list[Exception | None] = [CorruptPartitionError(why, TopicPartition("alignment.facts.v1", 3))] * 2 + [None]
-    reasons: list[str | None] = []
-    made = asyncio.Event()
-
-    async def catch_up(*_: object) -> int:
-        reasons.append(keeper.reason)
-        if (answer := answers.pop(0)) is not None:
-            raise answer
-        made.set()
-        return 0
-
-    monkeypatch.setattr(SourceTopics, "catch_up", catch_up)
+    corrupt = CorruptPartitionError(why, TopicPartition("alignment.facts.v1", 3))
     monkeypatch.setattr("ingest.rebuild._CORRUPT_SECONDS", 0)
     metrics = IngestMetrics("1")
     keeper = keeper_of(intake, metrics)
-    running, ended = asyncio.create_task(keeper.run()), asyncio.create_task(made.wait())
-    await asyncio.wait([running, ended], return_when=asyncio.FIRST_COMPLETED)
-    assert not running.done()
+    reasons = await reasons_until_made(keeper, [corrupt] * 2, monkeypatch)
     assert reasons[0] is not None
     assert why not in reasons[0]
     assert all(why in (reason or "") for reason in reasons[1:]), "sources are not ready meanwhile"
     assert keeper.reason is None
     assert [record.levelname for record in caplog.records if "cannot be made" in record.message] == ["ERROR"]
-    running.cancel()
 
 
 _PREFIX = b'"langfuse:'

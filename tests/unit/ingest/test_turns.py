@@ -26,6 +26,25 @@ TURNS = 10
 LARGE = json.dumps([1] * 10_000)
 
 
+class Others:
+    """Another task of the event loop, and what is done between two of its turns."""
+
+    def __init__(self) -> None:
+        self.work = [0]
+        """Of each time between two turns; whoever works adds to the last one."""
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            self.work.append(0)
+            await asyncio.sleep(0)
+
+
 async def test_a_small_request_does_not_wait_for_a_part_of_each_large_one(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,49 +117,31 @@ async def test_large_bodies_leave_a_part_of_the_bytes_in_flight_to_small_ones(li
 async def test_others_have_their_turn_after_some_bytes_of_large_events(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decide, size, turns = Decoder.decode_line, 0, [0]
+    decide, others = Decoder.decode_line, Others()
 
     def sized(decoder: Decoder, line: bytes, *arguments: Any) -> Any:
-        nonlocal size
-        size += len(line)
+        others.work[-1] += len(line)
         return decide(decoder, line, *arguments)
 
-    async def count() -> None:
-        nonlocal size
-        while True:
-            turns.append(size)
-            size = 0
-            await asyncio.sleep(0)
-
     monkeypatch.setattr(Decoder, "decode_line", sized)
-    counting = asyncio.create_task(count())
-    await door.send(json.dumps([annotation(explanation="x" * 100_000)] * 50))
-    counting.cancel()
-    assert sum(turns) + size > 50 * 100_000
-    assert max(*turns, size) < 2 * TURN_BYTES, "all events of a request were decided in one turn"
+    async with others:
+        await door.send(json.dumps([annotation(explanation="x" * 100_000)] * 50))
+    assert sum(others.work) > 50 * 100_000
+    assert max(others.work) < 2 * TURN_BYTES, "all events of a request were decided in one turn"
 
 
 async def test_others_have_their_turn_while_the_events_of_a_large_export_are_encoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    encoded, turns = 0, [0]
+    others, publisher = Others(), FakePublisher()
 
     def encode(fact: Fact) -> bytes:
-        nonlocal encoded
-        encoded += 1
+        others.work[-1] += 1
         return encode_event(fact)
 
-    async def count() -> None:
-        nonlocal encoded
-        while True:
-            turns.append(encoded)
-            encoded = 0
-            await asyncio.sleep(0)
-
     monkeypatch.setattr("ingest.sources.encode_event", encode)
-    counting, publisher = asyncio.create_task(count()), FakePublisher()
     facts = [Evaluation(at=1, id="e", item=f"i{number}", metric="m", passed=True) for number in range(4 * TURN)]
-    await KafkaDelivery("otel", publisher, Topics())(Delivery(facts, ()))
-    counting.cancel()
-    assert sum(turns) + encoded == 4 * TURN
-    assert max(*turns, encoded) <= TURN
+    async with others:
+        await KafkaDelivery("otel", publisher, Topics())(Delivery(facts, ()))
+    assert sum(others.work) == 4 * TURN
+    assert max(others.work) <= TURN
