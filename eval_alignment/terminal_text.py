@@ -35,7 +35,7 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def tell(text: str) -> None:
-    """Print a line from a process that goes on whoever reads it.
+    """Print a line from a process that goes on whether or not anybody reads it.
 
     Where nobody can any more, because the terminal or the reader of a pipe has ended, or the disk is full, the line is
     lost; so is what has no room in a pipe whose reader does not read. Nothing waits in a buffer, which would fail when

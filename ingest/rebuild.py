@@ -67,7 +67,7 @@ _RETRIED: Final = (
     IndexUnusableError,
     CorruptPartitionError,
 )
-_UNUSABLE: Final = "the owner index cannot be used, such as on a full disk or because it is damaged: see the log"
+_UNUSABLE: Final = "the owner index cannot be used, for example because it is damaged or its disk is full: see the log"
 """Without the error, which has a path: strangers may ask whether a process is ready."""
 _NOT_MADE: Final = "the owner index is being brought up to what Kafka has of the sources; try again soon"
 

@@ -328,7 +328,7 @@ class Supervisor:
 
     async def _bound_logs(self) -> None:
         while True:
-            # A disk that answers nothing now may later.
+            # A disk that does not answer now may answer later.
             with contextlib.suppress(OSError):
                 for log in self._data.logs.glob("*.log"):
                     await asyncio.to_thread(cap_log, log)

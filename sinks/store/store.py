@@ -189,9 +189,9 @@ class Store:
                 raise
 
     def _expect_file(self) -> None:
-        """Raise StoreGoneError when the file that the writer has open has its name no more.
+        """Raise StoreGoneError when the path no longer leads to the file that the writer has open.
 
-        The writer would go on in a file without a name, and readers could never follow.
+        The writer would go on in a file that nobody else can open, and readers could never follow.
         """
         # A disk that cannot be looked at may come back; SQLite's own error follows.
         with suppress(OSError):

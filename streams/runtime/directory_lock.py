@@ -72,14 +72,14 @@ def lock_directory(directory: Path, command: str, *, name: str = LOCK_NAME, shar
     return lock
 
 
-def is_current(lock: int, directory: Path, *, name: str = LOCK_NAME) -> bool:
-    """Whether the file of a lock still has its name: if not, another process can lock the directory.
+def is_current(lock: int, directory: Path) -> bool:
+    """Whether the file of a lock is still the one in its directory: if not, another process can lock the directory.
 
     Raises OSError when that cannot be known.
     """
     held = os.fstat(lock)
     try:
-        named = (directory / name).lstat()
+        named = (directory / LOCK_NAME).lstat()
     except FileNotFoundError:
         return False
     return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
